@@ -1,0 +1,6 @@
+//! What an event loop needs besides the kernel's readiness events: timers, buffered connections, calls to another
+//! server that do not block. The loops themselves are models.
+
+pub mod connection;
+pub mod timers;
+pub mod upstream;

@@ -1,0 +1,208 @@
+//! What the threads of one server process share, and how it stops.
+//!
+//! One more thread, `control`, waits for SIGTERM or SIGINT and, if there is a truth file, writes it. To stop, it shuts
+//! down the listening socket and the reading side of every open connection: threads that are blocked in `accept` or
+//! `recv` return at once, and answers that are being worked on can still be sent.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use socket2::SockRef;
+
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::routes::Mix;
+use crate::truth::Truth;
+use crate::work::LockHolder;
+
+/// How often the truth is written.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+/// How long requests in progress may take to finish once the server has been told to stop.
+const GRACE: Duration = Duration::from_millis(500);
+/// How long to wait before accepting again when the process is out of descriptors.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(10);
+
+/// The shared part of a server process.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    listener: TcpListener,
+    stopping: AtomicBool,
+    open: Mutex<HashMap<u64, Arc<TcpStream>>>,
+    closed: Condvar,
+    next_id: AtomicU64,
+    truth: Option<Truth>,
+    cache: Cache,
+    mix: Mix,
+    lock_holder: LockHolder,
+}
+
+impl Server {
+    /// Makes this process ready to serve `listener`. A model that forks calls this in each child: threads do not
+    /// survive a fork.
+    pub fn start(listener: TcpListener, config: &Config) -> anyhow::Result<Arc<Self>> {
+        let server = Arc::new(Self {
+            listener,
+            stopping: AtomicBool::new(false),
+            open: Mutex::default(),
+            closed: Condvar::new(),
+            next_id: AtomicU64::new(0),
+            truth: config.truth.as_deref().map(Truth::open).transpose()?,
+            cache: Cache::default(),
+            mix: Mix::new(config.seed, config.upstream.is_some()),
+            lock_holder: LockHolder::default(),
+            config: config.clone(),
+        });
+        let (signalled, signals) = UnixStream::pair().context("cannot make a socket pair for signals")?;
+        for signal in [SIGTERM, SIGINT] {
+            let end = signals.try_clone().context("cannot make a socket pair for signals")?;
+            signal_hook::low_level::pipe::register(signal, end).context("cannot handle SIGTERM and SIGINT")?;
+        }
+        signalled.set_read_timeout(server.truth.is_some().then_some(FLUSH_INTERVAL))?;
+        let controlled = Arc::clone(&server);
+        std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || controlled.control(&signalled))
+            .context("cannot start the control thread")?;
+        Ok(server)
+    }
+
+    /// The options.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The listening socket.
+    pub fn listener(&self) -> &TcpListener {
+        &self.listener
+    }
+
+    /// The truth file, if one is wanted.
+    pub fn truth(&self) -> Option<&Truth> {
+        self.truth.as_ref()
+    }
+
+    /// The response cache.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// What `/mix` is drawn from.
+    pub fn mix(&self) -> &Mix {
+        &self.mix
+    }
+
+    /// The thread that `/lock` waits for.
+    pub fn lock_holder(&self) -> &LockHolder {
+        &self.lock_holder
+    }
+
+    /// Whether the server has been told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Waits for the next connection; `None` when the server stops.
+    pub fn accept(&self) -> Option<TcpStream> {
+        loop {
+            match self.listener.accept() {
+                Ok(_) | Err(_) if self.is_stopping() => return None,
+                Ok((stream, _)) => return Some(stream),
+                // A client that left before it was accepted is no reason to wait; too few descriptors is.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => std::thread::sleep(ACCEPT_RETRY),
+            }
+        }
+    }
+
+    /// Makes a connection known, so that stopping ends a read on it. The value closes it when dropped.
+    pub fn register(self: &Arc<Self>, stream: TcpStream) -> OpenConnection {
+        let stream = Arc::new(stream);
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        self.open().insert(id, Arc::clone(&stream));
+        // Checked after the insertion: either `stop` sees the connection, or this sees that it has been called.
+        if self.is_stopping() {
+            let _ = stream.shutdown(Shutdown::Read);
+        }
+        OpenConnection { id, stream, server: Arc::clone(self) }
+    }
+
+    /// Called when no more connections are accepted: gives requests in progress a moment, then writes the last of the
+    /// truth. Threads that are still busy after that end with the process.
+    pub fn finish(&self) -> anyhow::Result<()> {
+        let waited = self.closed.wait_timeout_while(self.open(), GRACE, |open| !open.is_empty());
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        self.flush_truth()
+    }
+
+    fn flush_truth(&self) -> anyhow::Result<()> {
+        self.truth.as_ref().map_or(Ok(()), Truth::flush).context("cannot write the truth file: is the disk full?")
+    }
+
+    fn control(&self, mut signalled: &UnixStream) {
+        let mut byte = [0];
+        loop {
+            match signalled.read(&mut byte) {
+                Ok(_) => break self.stop(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Err(error) = self.flush_truth() {
+                        eprintln!("{error:#}");
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break eprintln!("waiting for signals failed ({error}): end this server with SIGKILL"),
+            }
+        }
+    }
+
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        // Both can fail only for sockets that are closed already.
+        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
+        for stream in self.open().values() {
+            let _ = stream.shutdown(Shutdown::Read);
+        }
+    }
+
+    /// Each critical section is one operation on the map, which a panic elsewhere cannot leave half done.
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, Arc<TcpStream>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that the server knows of.
+#[derive(Debug)]
+pub struct OpenConnection {
+    id: u64,
+    stream: Arc<TcpStream>,
+    server: Arc<Server>,
+}
+
+impl OpenConnection {
+    /// The socket.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// The server that it belongs to.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        let mut open = self.server.open();
+        open.remove(&self.id);
+        if open.is_empty() {
+            self.server.closed.notify_all();
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! One file for each family of hooks.
+
+mod arrival;
+mod kernel_lock;
+mod process;
+mod sched;
+mod snapshot;
+mod socket;
+mod syscall;
+mod wake;

@@ -1,0 +1,3 @@
+//! Read-only facts about the host, and which processes a run is about.
+
+pub mod btf;
