@@ -83,6 +83,11 @@ impl RequestBuffer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// How many bytes have been pushed and not become part of a request yet.
+    pub fn unparsed(&self) -> usize {
+        self.bytes.len() - self.consumed
+    }
+
     /// Takes the next request out, `None` if its bytes have not all arrived. Pipelined requests come out one by one,
     /// in order.
     pub fn next_request(&mut self) -> Result<Option<Request>, BadRequest> {
@@ -97,8 +102,7 @@ impl RequestBuffer {
                 None => return Ok(None),
             },
         };
-        let arrived = self.bytes.len() - self.consumed;
-        let taken = usize::try_from(missing).unwrap_or(usize::MAX).min(arrived);
+        let taken = usize::try_from(missing).unwrap_or(usize::MAX).min(self.unparsed());
         self.consumed += taken;
         let missing = missing - taken as u64;
         if missing > 0 {
@@ -325,7 +329,8 @@ mod tests {
 
     #[test]
     fn pipelined_requests_come_out_in_order() {
-        let bytes = b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nxyzGET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n";
+        let bytes =
+            b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nxyzGET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n";
         let paths: Vec<_> = parse_pieces([&bytes[..]]).into_iter().map(|r| r.unwrap().path).collect();
         assert_eq!(paths, ["/a", "/b", "/c"]);
     }

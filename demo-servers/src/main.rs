@@ -38,7 +38,8 @@ fn main() -> Result<()> {
         Command::Load(args) => {
             let stop = Arc::new(AtomicBool::new(false));
             for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-                signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot handle SIGTERM and SIGINT")?;
+                signal_hook::flag::register(signal, Arc::clone(&stop))
+                    .context("cannot handle SIGTERM and SIGINT")?;
             }
             load::run_and_print(&args, &stop)
         }

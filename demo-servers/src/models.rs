@@ -33,7 +33,8 @@ pub struct UnknownModel {
 
 impl Model {
     /// Every model, simplest first.
-    pub const ALL: [Self; 4] = [Self::Iterative, Self::ThreadPerConnection, Self::ThreadPool, Self::EventLoop];
+    pub const ALL: [Self; 4] =
+        [Self::Iterative, Self::ThreadPerConnection, Self::ThreadPool, Self::EventLoop];
 
     /// The name on the command line.
     pub fn id(self) -> &'static str {
@@ -76,7 +77,10 @@ impl FromStr for Model {
     type Err = UnknownModel;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|model| model.id() == name).ok_or_else(|| UnknownModel { name: name.to_owned() })
+        Self::ALL
+            .into_iter()
+            .find(|model| model.id() == name)
+            .ok_or_else(|| UnknownModel { name: name.to_owned() })
     }
 }
 

@@ -73,7 +73,11 @@ struct Query<'r>(&'r str);
 
 impl Query<'_> {
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.split('&').filter_map(|pair| pair.split_once('=')).find(|&(key, _)| key == name).map(|(_, value)| value)
+        self.0
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|&(key, _)| key == name)
+            .map(|(_, value)| value)
     }
 
     fn number(&self, name: &str, max: u64) -> Result<u64, Response> {
@@ -193,7 +197,8 @@ mod tests {
         };
         assert_eq!(draw(7, true), draw(7, true));
         assert_ne!(draw(7, true), draw(8, true));
-        let calls = |works: Vec<Work>| works.iter().filter(|work| matches!(work, Work::Downstream(_))).count();
+        let calls =
+            |works: Vec<Work>| works.iter().filter(|work| matches!(work, Work::Downstream(_))).count();
         assert_eq!(calls(draw(7, false)), 0);
         assert!(calls(draw(7, true)) > 10);
     }

@@ -63,7 +63,8 @@ impl Server {
         let (signalled, signals) = UnixStream::pair().context("cannot make a socket pair for signals")?;
         for signal in [SIGTERM, SIGINT] {
             let end = signals.try_clone().context("cannot make a socket pair for signals")?;
-            signal_hook::low_level::pipe::register(signal, end).context("cannot handle SIGTERM and SIGINT")?;
+            signal_hook::low_level::pipe::register(signal, end)
+                .context("cannot handle SIGTERM and SIGINT")?;
         }
         signalled.set_read_timeout(server.truth.is_some().then_some(FLUSH_INTERVAL))?;
         let controlled = Arc::clone(&server);
@@ -143,7 +144,10 @@ impl Server {
     }
 
     fn flush_truth(&self) -> anyhow::Result<()> {
-        self.truth.as_ref().map_or(Ok(()), Truth::flush).context("cannot write the truth file: is the disk full?")
+        self.truth
+            .as_ref()
+            .map_or(Ok(()), Truth::flush)
+            .context("cannot write the truth file: is the disk full?")
     }
 
     fn control(&self, mut signalled: &UnixStream) {
@@ -157,7 +161,9 @@ impl Server {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break eprintln!("waiting for signals failed ({error}): end this server with SIGKILL"),
+                Err(error) => {
+                    break eprintln!("waiting for signals failed ({error}): end this server with SIGKILL");
+                }
             }
         }
     }
@@ -201,7 +207,8 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         let mut open = self.server.open();
         open.remove(&self.id);
-        if open.is_empty() {
+        // Only `finish` waits for this: otherwise each last close would cost a needless wake-up call.
+        if open.is_empty() && self.server.is_stopping() {
             self.server.closed.notify_all();
         }
     }

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::models::thread_per_connection;
 
 /// A client's kept connection must not be closed between two rare calls.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+const IDLE_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// How the upstream is to be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]

@@ -54,7 +54,9 @@ impl Done {
                 done.response = Response::error(Status::BadGateway, &message);
             }
             Err(error) => {
-                let message = format!("the upstream did not answer ({error}): check that --upstream names a running one");
+                let message = format!(
+                    "the upstream did not answer ({error}): check that --upstream names a running one"
+                );
                 done.response = Response::error(Status::BadGateway, &message);
             }
         }

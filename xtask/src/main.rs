@@ -2,10 +2,14 @@
 
 mod ci;
 mod ebpf;
+mod matrix;
+mod overhead;
 mod process;
 mod setup;
 mod test;
 mod tree;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -24,15 +28,26 @@ enum Task {
     Ebpf(ebpf::Args),
     /// Run every test of the workspace
     Test(test::Args),
+    /// Measure what attaching costs busy servers
+    Overhead(overhead::Args),
+    /// Run the tests on other kernels, in virtual machines
+    Matrix(matrix::Args),
     /// Do what the continuous integration does
     Ci,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().task {
-        Task::Setup(args) => setup::run(&args),
-        Task::Ebpf(args) => ebpf::run(&args),
-        Task::Test(args) => test::run(&args),
-        Task::Ci => ci::run(),
-    }
+fn main() -> ExitCode {
+    let done = ExitCode::SUCCESS;
+    let result = match Cli::parse().task {
+        Task::Setup(args) => setup::run(&args).map(|()| done),
+        Task::Ebpf(args) => ebpf::run(&args).map(|()| done),
+        Task::Test(args) => test::run(&args).map(|()| done),
+        Task::Overhead(args) => overhead::run(&args).map(|()| done),
+        Task::Matrix(args) => matrix::run(&args),
+        Task::Ci => ci::run().map(|()| done),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -4,7 +4,9 @@ use std::env;
 use std::ffi::OsString;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -57,6 +59,20 @@ pub fn find(program: &str) -> Option<PathBuf> {
 pub fn is_root() -> bool {
     // The owner of a process's folder in /proc is its effective user.
     std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+/// Asks a child to end, and after `grace` makes it.
+pub fn end(child: &mut Child, grace: Duration) {
+    let deadline = Instant::now() + grace;
+    let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
+    while asked.is_ok() && matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
+    }
+    if matches!(child.try_wait(), Ok(None)) {
+        // A child that has just ended by itself is as good as killed.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
 }
 
 fn is_executable(file: &Path) -> bool {

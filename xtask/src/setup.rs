@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::matrix::{Kernel, Series};
 use crate::process;
 
 /// Debian's Rust, which ships `core` for the eBPF target, and the LLVM that it was built with.
@@ -51,6 +52,10 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if args.matrix {
         packages("virtual machines", MATRIX_PACKAGES)?;
+        for series in Series::ALL {
+            let kernel = Kernel::fetch(series)?;
+            step(&format!("kernel {series}"), &format!("ok ({})", kernel.release));
+        }
     }
     rustup_components()?;
     let llvm = "/usr/lib/llvm-22";

@@ -28,7 +28,11 @@ enum State {
 #[derive(Debug, Clone, Copy)]
 enum Chunk {
     /// In the line with the size; whether the digits are over (an extension follows).
-    Size { size: u64, digits: u8, over: bool },
+    Size {
+        size: u64,
+        digits: u8,
+        over: bool,
+    },
     Data(u64),
     /// In the line end after the data.
     DataEnd,
@@ -87,10 +91,9 @@ impl ResponseReader {
 
     /// The server has closed the connection: `Some` if that is how the response ends, `None` if it is incomplete.
     pub fn end_of_stream(&mut self) -> Option<Answer> {
-        match std::mem::take(self).state {
-            State::UntilClose(answer) => Some(answer),
-            _ => None,
-        }
+        let State::UntilClose(answer) = self.state else { return None };
+        self.state = State::Head;
+        Some(answer)
     }
 
     /// Whether any byte of a response has been seen since the last complete one.
@@ -156,7 +159,9 @@ impl Chunk {
                 Self::Size { size, digits, over: false } => match char::from(byte).to_digit(16) {
                     // Fifteen hexadecimal digits are more than any body, and cannot overflow.
                     Some(_) if digits == 15 => return Err(BadResponse),
-                    Some(digit) => Self::Size { size: size * 16 + u64::from(digit), digits: digits + 1, over: false },
+                    Some(digit) => {
+                        Self::Size { size: size * 16 + u64::from(digit), digits: digits + 1, over: false }
+                    }
                     None => Self::Size { size, digits, over: true },
                 },
                 Self::Size { size, digits, over: true } => Self::Size { size, digits, over: true },
@@ -189,7 +194,8 @@ mod tests {
 
     const SIZED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHello";
     const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=1\r\nHello\r\n1A\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nTrailer: t\r\n\r\n";
-    const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    const INTERIM: &[u8] =
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
     fn ok(keep_alive: bool) -> Answer {
         Answer { status: 200, keep_alive }
@@ -210,6 +216,7 @@ mod tests {
         assert_eq!(reader.push(&SIZED[..SIZED.len() - 1]), Ok(None));
         assert!(reader.has_begun());
         assert_eq!(reader.end_of_stream(), None);
+        assert!(reader.has_begun());
     }
 
     #[test]

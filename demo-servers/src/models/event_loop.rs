@@ -44,6 +44,7 @@ pub fn run(config: &Config) -> Result<()> {
 }
 
 /// What a timer is for.
+#[derive(Clone, Copy)]
 enum Timer {
     /// The answer to a `/sleep` that began then.
     Wake { connection: Token, began: MonotonicNs },
@@ -71,7 +72,9 @@ impl EventLoop {
         listener.set_nonblocking(true).context("cannot make the listening socket non-blocking")?;
         let mut listener = mio::net::TcpListener::from_std(listener);
         let poll = Poll::new().context("cannot create an epoll instance")?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE).context("cannot watch the listener")?;
+        poll.registry()
+            .register(&mut listener, LISTENER, Interest::READABLE)
+            .context("cannot watch the listener")?;
         Ok(Self {
             listener,
             poll,
@@ -136,7 +139,7 @@ impl EventLoop {
             next = connection.send(self.worker.recorder());
         }
         if next != Next::Close && event.is_readable() {
-            next = connection.receive(event);
+            next = connection.on_readable(event.is_read_closed());
         }
         self.advance(token, connection, next);
     }
@@ -180,12 +183,18 @@ impl EventLoop {
     fn advance(&mut self, token: Token, mut connection: Connection, mut next: Next) {
         while next == Next::Idle {
             next = match connection.next_request() {
-                Ok(None) => break,
+                Ok(None) => match connection.receive_rest() {
+                    Some(next) => next,
+                    None => break,
+                },
                 Err(error) => connection.refuse(error, self.worker.recorder()),
                 Ok(Some(request)) => {
                     let routed = self.worker.route(request);
                     connection.set_route(routed.route);
-                    match routed.work.map_or_else(|refusal| Some(Done::at_once(refusal)), |w| self.begin(token, &w)) {
+                    match routed
+                        .work
+                        .map_or_else(|refusal| Some(Done::at_once(refusal)), |w| self.begin(token, &w))
+                    {
                         Some(done) => connection.answer(&done, self.worker.recorder()),
                         None => Next::Wait,
                     }
@@ -206,7 +215,9 @@ impl EventLoop {
                 None
             }
             Work::Downstream(pause) => match &mut self.upstreams {
-                Some(upstreams) => upstreams.call(self.poll.registry(), token, pause).map(|returned| returned.done),
+                Some(upstreams) => {
+                    upstreams.call(self.poll.registry(), token, pause).map(|returned| returned.done)
+                }
                 None => Some(Done::at_once(no_upstream())),
             },
             _ => Some(self.worker.perform(work)),

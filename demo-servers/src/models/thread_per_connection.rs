@@ -3,7 +3,7 @@
 //! The main thread only accepts. Each connection's thread is written as if its client were the only one: it blocks
 //! in `recv`, works, blocks in `send`, and the kernel's scheduler does the rest.
 //!
-//! Who uses it: classic Java servers ("one socket, one thread"), MySQL and MariaDB by default, OpenSSH and PostgreSQL
+//! Who uses it: classic Java servers ("one socket, one thread"), `MySQL` by default, OpenSSH and `PostgreSQL`
 //! with processes in place of threads.
 //!
 //! Good at: simplicity with concurrency. One slow request holds up nobody else, and all CPUs are used without any
@@ -35,7 +35,9 @@ pub fn run(config: &Config) -> Result<()> {
         });
         if let Err(error) = spawned {
             // The failed call has dropped, and so closed, the connection. The limit is not lifted by trying at once.
-            eprintln!("cannot start a thread for a connection ({error}): allow more with ulimit -u, or use fewer");
+            eprintln!(
+                "cannot start a thread for a connection ({error}): allow more with ulimit -u, or use fewer"
+            );
             thread::sleep(ACCEPT_RETRY);
         }
     }

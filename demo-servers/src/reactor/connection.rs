@@ -2,13 +2,15 @@
 
 use std::io::{self, Read, Write};
 
-use mio::event::Event;
 use mio::net::TcpStream;
 
 use crate::clock::MonotonicNs;
 use crate::http::{BadRequest, Request, RequestBuffer, Response, Status};
 use crate::truth::{Planted, Recorder, RequestSpan};
 use crate::work::Done;
+
+/// How much may be read ahead of what has been parsed: a client that pipelines without end waits in its own socket.
+const READ_AHEAD: usize = 64 * 1024;
 
 /// What a connection wants after something has been done to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,10 @@ pub struct Connection {
     /// To be closed when the outbox has been written.
     closing: bool,
     last_used: MonotonicNs,
+    /// The socket still holds bytes, for which no further event will come.
+    unread: bool,
+    /// The end of the stream has been announced.
+    read_closed: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +62,8 @@ impl Connection {
             exchange: None,
             closing: false,
             last_used: MonotonicNs::now(),
+            unread: false,
+            read_closed: false,
         }
     }
 
@@ -64,25 +72,42 @@ impl Connection {
         self.exchange.is_none().then_some(self.last_used)
     }
 
-    /// Reads all that has arrived. `Close` if the client has gone.
-    pub fn receive(&mut self, event: &Event) -> Next {
+    /// To be called when the socket is readable; `read_closed` if the event says that no more will follow. Reads all
+    /// that has arrived, within bounds. `Close` if the client has gone.
+    pub fn on_readable(&mut self, read_closed: bool) -> Next {
+        self.unread = true;
+        self.read_closed |= read_closed;
+        self.receive()
+    }
+
+    /// Reads on where reading had to stop. `None` if there is nothing left.
+    pub fn receive_rest(&mut self) -> Option<Next> {
+        self.unread.then(|| self.receive())
+    }
+
+    fn receive(&mut self) -> Next {
         let mut bytes = [0; 16 * 1024];
-        loop {
+        while self.inbox.unparsed() < READ_AHEAD {
             match self.socket.read(&mut bytes) {
                 Ok(0) => return Next::Close,
                 Ok(read) => {
                     self.inbox.push(&bytes[..read]);
                     // With edge-triggered events a short read has emptied the socket: the next arrival is an event
-                    // of its own. Except for the end of the stream, which this event may have announced already.
-                    if read < bytes.len() && !event.is_read_closed() {
-                        return self.idle_or_wait();
+                    // of its own. Except for the end of the stream, which may have been announced already.
+                    if read < bytes.len() && !self.read_closed {
+                        self.unread = false;
+                        break;
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.idle_or_wait(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.unread = false;
+                    break;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Next::Close,
             }
         }
+        self.idle_or_wait()
     }
 
     /// Begins the next request, if it has arrived and none is being worked on. The caller must [`Self::answer`] it.

@@ -90,12 +90,16 @@ impl Upstreams {
         match progress {
             Progress::Pending => return returned,
             Progress::Answered(answer) => {
-                returned.extend(upstream.call.take().map(|call| call.end(Ok(answer.status))));
-                if answer.keep_alive {
+                let call = upstream.call.take();
+                // An answer that nobody asked for: whatever comes next on this connection means nothing.
+                let usable = answer.keep_alive && call.is_some();
+                returned.extend(call.map(|call| call.end(Ok(answer.status))));
+                if usable {
                     upstream.reused = true;
                     self.idle.push(token);
                 } else {
                     self.open.remove(&token);
+                    self.idle.retain(|&idle| idle != token);
                 }
             }
             Progress::Broken(error) => {
@@ -193,7 +197,12 @@ impl Upstream {
         let mut bytes = [0; 4096];
         loop {
             match self.socket.read(&mut bytes) {
-                Ok(0) => return self.reader.end_of_stream().map_or(Err(io::ErrorKind::UnexpectedEof.into()), |a| Ok(Some(a))),
+                Ok(0) => {
+                    return self
+                        .reader
+                        .end_of_stream()
+                        .map_or(Err(io::ErrorKind::UnexpectedEof.into()), |a| Ok(Some(a)));
+                }
                 Ok(read) => {
                     if let Some(answer) = self.reader.push(&bytes[..read]).map_err(io::Error::other)? {
                         return Ok(Some(answer));

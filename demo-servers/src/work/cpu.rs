@@ -20,14 +20,19 @@ pub fn burn(time: Duration) -> Duration {
         done += f64::from(turns);
         let used = clock::thread_cpu().saturating_sub(began);
         let Some(left) = time.checked_sub(used).filter(|left| !left.is_zero()) else { return used };
-        // Nearly all of the rest: the last step is then too small to overshoot by more than the clock call takes.
-        turns = turns_for(left, 0.9 * done / used.as_secs_f64().max(1e-9) / 1e9);
+        // Half of the rest each time: a CPU that gets slower meanwhile (another hyper-thread, a lower clock) makes one
+        // step longer than planned, but the whole only if it is more than twice as slow.
+        turns = turns_for(left, 0.5 * done / used.as_secs_f64().max(1e-9) / 1e9);
     }
 }
 
 /// How many turns fit into `time` at so many turns a nanosecond; one at least.
 fn turns_for(time: Duration, per_ns: f64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, as wanted")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates, as wanted"
+    )]
     let turns = (time.as_nanos() as f64 * per_ns) as u32;
     turns.max(1)
 }
@@ -44,16 +49,21 @@ fn spin(turns: u32) {
 mod tests {
     use super::*;
 
-    /// Never less than asked, and what is reported is what the clock says.
+    /// Never less than asked, and what is reported is what the clock says. At its best within a few µs: one try may meet
+    /// a virtual machine that is paused, which the guest's clock takes for CPU time.
     #[test]
     fn burns_what_is_asked() {
-        for micros in [1, 50, 2000, 30_000] {
+        for micros in [1, 50, 2000, 20_000] {
             let asked = Duration::from_micros(micros);
-            let before = clock::thread_cpu();
-            let used = burn(asked);
-            let measured = clock::thread_cpu() - before;
-            assert!(used >= asked && used <= measured, "asked {asked:?}, used {used:?} of {measured:?}");
-            assert!(used < asked + Duration::from_micros(500) + asked / 10, "asked {asked:?}, used {used:?}");
+            let tries = (0..10).map(|_| {
+                let before = clock::thread_cpu();
+                let used = burn(asked);
+                let measured = clock::thread_cpu().saturating_sub(before);
+                assert!(used >= asked && used <= measured, "asked {asked:?}, used {used:?} of {measured:?}");
+                used
+            });
+            let best = tries.min();
+            assert!(best < Some(asked + Duration::from_micros(20)), "asked {asked:?}, used {best:?} at best");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const BLOCK: [u8; 64 * 1024] = [b'w'; 64 * 1024];
+static BLOCK: [u8; 64 * 1024] = [b'w'; 64 * 1024];
 
 /// One thread's scratch file, created at its first use.
 #[derive(Debug)]

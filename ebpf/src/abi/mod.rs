@@ -4,10 +4,12 @@
 //! the start of the header. A reader that meets an unknown kind skips `len` bytes, so kinds can be added.
 
 mod control;
+mod plain;
 mod sched;
 mod socket;
 
 pub use control::{Control, LockStat, SyscallStat, WaitStat, counter, mode};
+pub use plain::Plain;
 pub use sched::{
     KernelLock, OffCpu, Thread, ThreadEnd, born, file_kind, off_cpu, task_state,
 };

@@ -1,5 +1,6 @@
 //! One file for each family of hooks.
 
+mod accept;
 mod arrival;
 mod kernel_lock;
 mod process;

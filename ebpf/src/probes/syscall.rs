@@ -61,7 +61,7 @@ fn sys_exit(ctx: BtfTracePointContext) -> i32 {
 
 /// A thread took a connection from an accept queue.
 #[inline(always)]
-fn accepted(task: Task, thread: &mut ThreadState, ret: i64) {
+pub fn accepted(task: Task, thread: &mut ThreadState, ret: i64) {
     let Some(sock) = socket(task, ret) else { return };
     let Some(conn) = sock.used() else { return };
     conn.role = role::SERVER;

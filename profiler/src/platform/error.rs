@@ -27,6 +27,12 @@ pub enum ProcError {
         /// The capability that would allow it.
         capability: &'static str,
     },
+    /// Somebody listens, but cannot be seen.
+    #[error("somebody listens on port {port}, but lets nobody see who; name the process with --pid")]
+    HiddenListener {
+        /// The TCP port.
+        port: u16,
+    },
     /// There is no such cgroup.
     #[error("there is no cgroup `{path}`, neither as given nor under the cgroup mounts ({tried}); see /proc/PID/cgroup for a process's own", path = path.display())]
     NoCgroup {

@@ -1,3 +1,15 @@
 //! Read-only facts about the host, and which processes a run is about.
 
 pub mod btf;
+pub mod caps;
+pub mod cgroup;
+mod error;
+pub mod kernel;
+pub mod launch;
+pub mod mounts;
+pub mod proc;
+pub mod signals;
+pub mod sockets;
+pub mod target;
+#[cfg(test)]
+mod testing;

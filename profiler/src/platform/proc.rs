@@ -112,7 +112,8 @@ pub fn command_line(pid: Pid) -> Result<Vec<String>, ProcError> {
 pub fn threads(pid: Pid) -> Result<Vec<ThreadFacts>, ProcError> {
     let path = PathBuf::from(format!("/proc/{pid}/task"));
     let entries = fs::read_dir(&path).map_err(|source| proc_error(pid, &path, source))?;
-    let mut tids: Vec<u32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let mut tids: Vec<u32> =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     tids.sort_unstable();
     let mut threads = Vec::with_capacity(tids.len());
     for tid in tids {
@@ -220,7 +221,8 @@ pub(super) fn stat(pid: Pid) -> Result<Stat, ProcError> {
 
 fn stat_at(pid: Pid, file: &str) -> Result<Stat, ProcError> {
     let text = read(pid, file)?;
-    Stat::parse(&text).ok_or_else(|| ProcError::Format { path: Path::new("/proc").join(pid.to_string()).join(file) })
+    Stat::parse(&text)
+        .ok_or_else(|| ProcError::Format { path: Path::new("/proc").join(pid.to_string()).join(file) })
 }
 
 fn read(pid: Pid, file: &str) -> Result<Vec<u8>, ProcError> {
@@ -251,9 +253,9 @@ fn parse_schedstat(text: &str) -> Option<SchedStat> {
 }
 
 /// How many CPUs a list such as `0-3,8` names.
-fn count_cpu_list(list: &str) -> Option<usize> {
+fn count_cpu_list(ranges: &str) -> Option<usize> {
     let mut count = 0;
-    for range in list.trim().split(',') {
+    for range in ranges.trim().split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
         count += last.checked_sub(first)? + 1;
@@ -264,7 +266,9 @@ fn count_cpu_list(list: &str) -> Option<usize> {
 /// The ids in a file of one id per line. Ids of 0 stand for processes of a namespace that is not visible from here.
 pub(super) fn read_ids(path: &Path) -> std::io::Result<Vec<u32>> {
     match fs::read_to_string(path) {
-        Ok(text) => Ok(text.lines().filter_map(|line| line.trim().parse().ok()).filter(|&id| id != 0).collect()),
+        Ok(text) => {
+            Ok(text.lines().filter_map(|line| line.trim().parse().ok()).filter(|&id| id != 0).collect())
+        }
         Err(error) if is_gone(&error) || error.raw_os_error() == Some(libc::ENODEV) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
@@ -326,7 +330,7 @@ mod tests {
     fn facts_about_a_child() {
         let child = Running::sleep();
         wait_until(|| command_name(child.pid()).is_ok_and(|name| name == "sleep"));
-        assert_eq!(command_line(child.pid()).unwrap(), ["sleep", "30"]);
+        wait_until(|| command_line(child.pid()).unwrap() == ["sleep", "30"]);
         wait_until(|| threads(child.pid()).unwrap()[0].voluntary_switches > 0);
         let facts = threads(child.pid()).unwrap();
         assert_eq!((facts.len(), facts[0].tid, &*facts[0].comm), (1, child.pid().main_thread(), "sleep"));
@@ -392,13 +396,16 @@ mod tests {
         command.args(["-pf", "--mount-proc", "sh", "-c", "sleep 31 & wait"]);
         let unshare = Running::new(&mut command);
         let Some(sleep) = unshare.descendant_named("sleep") else {
-            eprintln!("processes_of_other_namespaces: skipped, because unshare needs root and PID namespaces");
+            eprintln!(
+                "processes_of_other_namespaces: skipped, because unshare needs root and PID namespaces"
+            );
             return;
         };
         assert!(process_exists(sleep));
-        assert_eq!(command_line(sleep).unwrap(), ["sleep", "31"]);
+        wait_until(|| command_line(sleep).unwrap() == ["sleep", "31"]);
         let status = fs::read(format!("/proc/{sleep}/status")).unwrap();
-        let inner: u32 = status_line(&status, "NSpid").unwrap().split_ascii_whitespace().last().unwrap().parse().unwrap();
+        let inner: u32 =
+            status_line(&status, "NSpid").unwrap().split_ascii_whitespace().last().unwrap().parse().unwrap();
         assert_ne!(Pid(inner), sleep);
         assert!(known_inside_as(Pid(inner)).contains(&sleep));
         assert!(!known_inside_as(sleep).contains(&sleep));

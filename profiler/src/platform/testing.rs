@@ -25,12 +25,17 @@ impl Running {
     /// Kills it, but leaves its collection to the end of the test.
     pub(super) fn end(&self) {
         Self::end_stranger(self.pid());
-        wait_until(|| stat(self.pid()).map_or(true, |stat| stat.has_ended()));
+        wait_until(|| self.has_ended());
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        stat(self.pid()).map_or(true, |stat| stat.has_ended())
     }
 
     /// Kills what a child of the test has started.
     pub(super) fn end_stranger(pid: Pid) {
-        Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
+        // It may have ended by itself, of which `kill` would complain.
+        Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
     }
 
     /// Waits for a descendant to appear that runs this program; `None` if the child ended before.
@@ -39,7 +44,7 @@ impl Running {
         wait_until(|| {
             let named = |pid: &Pid| command_name(*pid).is_ok_and(|other| other == name);
             found = descendants(self.pid()).into_iter().find(named);
-            found.is_some() || stat(self.pid()).map_or(true, |stat| stat.has_ended())
+            found.is_some() || self.has_ended()
         });
         found
     }

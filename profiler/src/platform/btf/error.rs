@@ -18,7 +18,9 @@ pub enum BtfError {
         source: io::Error,
     },
     /// The bytes are not BTF, or damaged.
-    #[error("the kernel's types cannot be understood: {what} (at byte {at}); please report this with the kernel's version")]
+    #[error(
+        "the kernel's types cannot be understood: {what} (at byte {at}); please report this with the kernel's version"
+    )]
     Malformed {
         /// What is wrong.
         what: &'static str,

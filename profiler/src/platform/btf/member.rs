@@ -72,7 +72,7 @@ impl Btf {
     /// # Errors
     /// When there is no such type, or the name is ambiguous.
     pub fn struct_size(&self, name: &str) -> Result<u32, BtfError> {
-        Ok(self.composite(name)?.size_or_type)
+        Ok(self.composite(name)?.size_or_ref)
     }
 
     /// Whether there is a structure, union or typedef of one called `name`.
@@ -84,7 +84,10 @@ impl Btf {
     fn composite(&self, name: &str) -> Result<Type, BtfError> {
         let found = match self.unique(name, Kind::is_composite)? {
             Some(found) => Some(found),
-            None => self.unique(name, |kind| kind == Kind::Typedef)?.map(|found| self.resolve(found.id)).transpose()?,
+            None => self
+                .unique(name, |kind| kind == Kind::Typedef)?
+                .map(|found| self.resolve(found.id))
+                .transpose()?,
         };
         let found = found.filter(|found| found.kind.is_composite());
         found.ok_or_else(|| BtfError::NoType { kind: "struct", name: name.to_owned() })
@@ -152,7 +155,7 @@ impl Btf {
         }
         let encoding = inner.int_encoding(&self.bytes)?;
         let (width, offset) = (encoding & 0xff, (encoding >> 16) & 0xff);
-        if u64::from(width) == u64::from(inner.size_or_type) * 8 && offset == 0 && bits % 8 == 0 {
+        if u64::from(width) == u64::from(inner.size_or_ref) * 8 && offset == 0 && bits.is_multiple_of(8) {
             return Ok((bits, None));
         }
         Ok((bits + u64::from(offset), Some(width)))
@@ -165,18 +168,24 @@ impl Btf {
         for _ in 0..MAX_DEPTH {
             let found = self.resolve(id)?;
             let size = match found.kind {
-                Kind::Int | Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Float => found.size_or_type,
+                Kind::Int | Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Float => {
+                    found.size_or_ref
+                }
                 // Little-endian kernels that load our programs have 64-bit pointers.
                 Kind::Ptr => 8,
                 Kind::Array => {
                     let (element, count) = found.array(&self.bytes)?;
-                    times = times.checked_mul(count).ok_or(BtfError::Malformed { what: "an array beyond 4 GiB", at: 0 })?;
+                    times = times
+                        .checked_mul(count)
+                        .ok_or(BtfError::Malformed { what: "an array beyond 4 GiB", at: 0 })?;
                     id = element;
                     continue;
                 }
                 _ => return Err(BtfError::Malformed { what: "a member of a type that has no size", at: 0 }),
             };
-            return size.checked_mul(times).ok_or(BtfError::Malformed { what: "an array beyond 4 GiB", at: 0 });
+            return size
+                .checked_mul(times)
+                .ok_or(BtfError::Malformed { what: "an array beyond 4 GiB", at: 0 });
         }
         Err(BtfError::Malformed { what: "an array that contains itself", at: 0 })
     }
@@ -195,7 +204,7 @@ impl Btf {
         }
         match a.kind {
             Kind::Struct | Kind::Union => {
-                if a.size_or_type != b.size_or_type {
+                if a.size_or_ref != b.size_or_ref {
                     return Ok(false);
                 }
                 for (a, b) in a.members(&self.bytes).zip(b.members(&self.bytes)) {
@@ -217,15 +226,15 @@ impl Btf {
                         return Ok(false);
                     }
                 }
-                Ok(a.size_or_type == b.size_or_type)
+                Ok(a.size_or_ref == b.size_or_ref)
             }
             Kind::Array => {
                 let ((a, a_count), (b, b_count)) = (a.array(&self.bytes)?, b.array(&self.bytes)?);
                 Ok(a_count == b_count && self.same_layout(a, b, depth + 1, steps)?)
             }
-            Kind::Int => Ok(a.size_or_type == b.size_or_type
+            Kind::Int => Ok(a.size_or_ref == b.size_or_ref
                 && a.int_encoding(&self.bytes)? == b.int_encoding(&self.bytes)?),
-            Kind::Float => Ok(a.size_or_type == b.size_or_type),
+            Kind::Float => Ok(a.size_or_ref == b.size_or_ref),
             _ => Ok(true),
         }
     }
@@ -242,6 +251,8 @@ pub(super) fn check_depth(depth: u32) -> Result<(), BtfError> {
 
 /// Refuses what takes more work than any real type.
 fn spend(steps: &mut u32) -> Result<(), BtfError> {
-    *steps = steps.checked_sub(1).ok_or(BtfError::Malformed { what: "a type with far too many members", at: 0 })?;
+    *steps = steps
+        .checked_sub(1)
+        .ok_or(BtfError::Malformed { what: "a type with far too many members", at: 0 })?;
     Ok(())
 }

@@ -80,7 +80,8 @@ impl Btf {
         while at < self.sections.types.end {
             id += 1;
             let found = Type::read(&self.bytes, &self.sections, id, at)?;
-            let start = u32::try_from(at).map_err(|_| BtfError::Malformed { what: "more than 4 GiB of types", at })?;
+            let start = u32::try_from(at)
+                .map_err(|_| BtfError::Malformed { what: "more than 4 GiB of types", at })?;
             self.starts.push(start);
             let name = self.bytes_at_name(found.name)?;
             if found.kind.is_indexed() && !name.is_empty() {
@@ -96,7 +97,8 @@ impl Btf {
     fn type_of(&self, id: u32) -> Result<Type, BtfError> {
         let Some(slot) = id.checked_sub(1) else { return Ok(Type::VOID) };
         let start = self.starts.get(slot as usize);
-        let start = *start.ok_or(BtfError::Malformed { what: "a reference to a type that is not there", at: 0 })?;
+        let start =
+            *start.ok_or(BtfError::Malformed { what: "a reference to a type that is not there", at: 0 })?;
         Type::read(&self.bytes, &self.sections, id, start as usize)
     }
 
@@ -106,7 +108,7 @@ impl Btf {
             let found = self.type_of(id)?;
             match found.kind {
                 Kind::Typedef | Kind::Volatile | Kind::Const | Kind::Restrict | Kind::TypeTag => {
-                    id = found.size_or_type;
+                    id = found.size_or_ref;
                 }
                 _ => return Ok(found),
             }
@@ -119,7 +121,8 @@ impl Btf {
         let strings = &self.bytes[self.sections.strings.clone()];
         let rest = strings.get(name as usize..).unwrap_or_default();
         let end = rest.iter().position(|&byte| byte == 0);
-        end.map(|end| &rest[..end]).ok_or(BtfError::Malformed { what: "a name outside the strings", at: name as usize })
+        end.map(|end| &rest[..end])
+            .ok_or(BtfError::Malformed { what: "a name outside the strings", at: name as usize })
     }
 
     /// The same as text, for people.

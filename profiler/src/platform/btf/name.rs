@@ -13,7 +13,10 @@ impl Btf {
     pub fn enum_value(&self, owner: &str, name: &str) -> Result<i64, BtfError> {
         let found = match self.unique(owner, Kind::is_enum)? {
             Some(found) => Some(found),
-            None => self.unique(owner, |kind| kind == Kind::Typedef)?.map(|found| self.resolve(found.id)).transpose()?,
+            None => self
+                .unique(owner, |kind| kind == Kind::Typedef)?
+                .map(|found| self.resolve(found.id))
+                .transpose()?,
         };
         let found = found.filter(|found| found.kind.is_enum());
         let found = found.ok_or_else(|| BtfError::NoType { kind: "enum", name: owner.to_owned() })?;
@@ -37,7 +40,7 @@ impl Btf {
         let mut args: Option<Vec<String>> = None;
         for typedef in self.named(&name, |kind| kind == Kind::Typedef)? {
             let pointer = self.resolve(typedef.id)?;
-            let proto = if pointer.kind == Kind::Ptr { self.resolve(pointer.size_or_type)? } else { pointer };
+            let proto = if pointer.kind == Kind::Ptr { self.resolve(pointer.size_or_ref)? } else { pointer };
             if proto.kind != Kind::FuncProto {
                 continue;
             }
@@ -74,19 +77,25 @@ impl Btf {
             Kind::Enum | Kind::Enum64 => tagged("enum"),
             Kind::Fwd => tagged(if found.flag { "union" } else { "struct" }),
             Kind::Ptr => {
-                let target = inner(found.size_or_type)?;
+                let target = inner(found.size_or_ref)?;
                 if target.ends_with('*') { format!("{target}*") } else { format!("{target} *") }
             }
-            Kind::Const => qualified("const", &inner(found.size_or_type)?),
-            Kind::Volatile => qualified("volatile", &inner(found.size_or_type)?),
-            Kind::Restrict => qualified("restrict", &inner(found.size_or_type)?),
-            Kind::TypeTag => inner(found.size_or_type)?,
+            Kind::Const => qualified("const", &inner(found.size_or_ref)?),
+            Kind::Volatile => qualified("volatile", &inner(found.size_or_ref)?),
+            Kind::Restrict => qualified("restrict", &inner(found.size_or_ref)?),
+            Kind::TypeTag => inner(found.size_or_ref)?,
             Kind::Array => {
                 let (element, count) = found.array(&self.bytes)?;
                 format!("{}[{count}]", inner(element)?)
             }
             Kind::FuncProto => "function".to_owned(),
-            Kind::Int | Kind::Float | Kind::Typedef | Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag => name,
+            Kind::Int
+            | Kind::Float
+            | Kind::Typedef
+            | Kind::Func
+            | Kind::Var
+            | Kind::Datasec
+            | Kind::DeclTag => name,
         })
     }
 }

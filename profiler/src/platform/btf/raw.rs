@@ -36,7 +36,9 @@ impl Sections {
         }
         let section = |at: usize| -> Result<Range<usize>, BtfError> {
             let start = header.checked_add(u32_at(bytes, at)? as usize);
-            let end = start.zip(Some(u32_at(bytes, at + 4)? as usize)).and_then(|(start, len)| start.checked_add(len));
+            let end = start
+                .zip(Some(u32_at(bytes, at + 4)? as usize))
+                .and_then(|(start, len)| start.checked_add(len));
             match start.zip(end) {
                 Some((start, end)) if end <= bytes.len() => Ok(start..end),
                 _ => Err(BtfError::Malformed { what: "a section outside the data", at }),
@@ -141,7 +143,7 @@ pub(super) struct Type {
     /// For structures: the members' offsets carry bitfield sizes. For enumerations: the values are signed.
     pub(super) flag: bool,
     /// The size in bytes, or the id of the type that this one refers to, by kind.
-    pub(super) size_or_type: u32,
+    pub(super) size_or_ref: u32,
     data: usize,
 }
 
@@ -159,7 +161,7 @@ pub(super) struct Member {
 impl Type {
     /// Type 0, which has no record.
     pub(super) const VOID: Self =
-        Self { id: 0, kind: Kind::Void, name: 0, count: 0, flag: false, size_or_type: 0, data: 0 };
+        Self { id: 0, kind: Kind::Void, name: 0, count: 0, flag: false, size_or_ref: 0, data: 0 };
 
     /// Reads the record at `at`, which must end inside the type section.
     pub(super) fn read(bytes: &[u8], sections: &Sections, id: u32, at: usize) -> Result<Self, BtfError> {
@@ -172,7 +174,7 @@ impl Type {
             name: u32_at(bytes, at)?,
             count: info & 0xffff,
             flag: info >> 31 == 1,
-            size_or_type: u32_at(bytes, at + 8)?,
+            size_or_ref: u32_at(bytes, at + 8)?,
             data: at + TYPE_SIZE,
         };
         if found.end() > sections.types.end {
@@ -195,13 +197,22 @@ impl Type {
             let at = data + i * 12;
             let offset = u32_at(bytes, at + 8)?;
             // With the flag set, the upper 8 bits are the size of a bitfield.
-            let (bit_offset, bitfield_size) = if flag { (offset & 0x00ff_ffff, offset >> 24) } else { (offset, 0) };
-            Ok(Member { name: u32_at(bytes, at)?, type_id: u32_at(bytes, at + 4)?, bit_offset, bitfield_size })
+            let (bit_offset, bitfield_size) =
+                if flag { (offset & 0x00ff_ffff, offset >> 24) } else { (offset, 0) };
+            Ok(Member {
+                name: u32_at(bytes, at)?,
+                type_id: u32_at(bytes, at + 4)?,
+                bit_offset,
+                bitfield_size,
+            })
         })
     }
 
     /// Name offset and value of each enumerator; nothing for other kinds.
-    pub(super) fn enumerators<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = Result<(u32, i64), BtfError>> + 'a {
+    pub(super) fn enumerators<'a>(
+        &self,
+        bytes: &'a [u8],
+    ) -> impl Iterator<Item = Result<(u32, i64), BtfError>> + 'a {
         let (data, signed, wide) = (self.data, self.flag, self.kind == Kind::Enum64);
         let count = if self.kind.is_enum() { self.count as usize } else { 0 };
         let each = self.kind.trailer().1;
@@ -240,5 +251,6 @@ impl Type {
 /// The little-endian word at `at`.
 fn u32_at(bytes: &[u8], at: usize) -> Result<u32, BtfError> {
     let word = bytes.get(at..).and_then(|rest| rest.first_chunk());
-    word.map(|&word| u32::from_le_bytes(word)).ok_or(BtfError::Malformed { what: "data that is cut short", at })
+    word.map(|&word| u32::from_le_bytes(word))
+        .ok_or(BtfError::Malformed { what: "data that is cut short", at })
 }

@@ -30,9 +30,17 @@ impl Builder {
         self.types.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     }
 
-    fn add(&mut self, kind: u32, flag: bool, name: &str, size_or_type: u32, count: usize, trailer: &[u32]) -> u32 {
+    fn add(
+        &mut self,
+        kind: u32,
+        flag: bool,
+        name: &str,
+        size_or_ref: u32,
+        count: usize,
+        trailer: &[u32],
+    ) -> u32 {
         let name = self.name(name);
-        self.words(&[name, u32::from(flag) << 31 | kind << 24 | u32::try_from(count).unwrap(), size_or_type]);
+        self.words(&[name, u32::from(flag) << 31 | kind << 24 | u32::try_from(count).unwrap(), size_or_ref]);
         self.words(trailer);
         self.next += 1;
         self.next
@@ -43,9 +51,16 @@ impl Builder {
     }
 
     /// Members are (name, type, offset word).
-    fn composite(&mut self, kind: u32, flag: bool, name: &str, size: u32, members: &[(&str, u32, u32)]) -> u32 {
-        let words: Vec<u32> =
-            members.iter().flat_map(|&(name, id, offset)| [self.name(name), id, offset]).collect::<Vec<_>>();
+    fn composite(
+        &mut self,
+        kind: u32,
+        flag: bool,
+        name: &str,
+        size: u32,
+        members: &[(&str, u32, u32)],
+    ) -> u32 {
+        let words: Vec<_> =
+            members.iter().flat_map(|&(name, id, offset)| [self.name(name), id, offset]).collect();
         self.add(kind, flag, name, size, members.len(), &words)
     }
 
@@ -55,7 +70,8 @@ impl Builder {
 
     fn bytes(mut self) -> Vec<u8> {
         self.name("");
-        let (types, strings) = (u32::try_from(self.types.len()).unwrap(), u32::try_from(self.strings.len()).unwrap());
+        let (types, strings) =
+            (u32::try_from(self.types.len()).unwrap(), u32::try_from(self.strings.len()).unwrap());
         let mut bytes = vec![0x9f, 0xeb, 1, 0];
         for word in [24, 0, types, types, strings] {
             bytes.extend(u32::to_le_bytes(word));
@@ -68,6 +84,11 @@ impl Builder {
     fn parse(self) -> Btf {
         Btf::parse(self.bytes()).unwrap()
     }
+}
+
+/// The offset word of a bitfield in a structure with the flag.
+fn field(bit: u32, width: u32) -> u32 {
+    (width << 24) + bit
 }
 
 fn plain(bytes: u32, size: u32) -> MemberOffset {
@@ -131,7 +152,7 @@ fn bitfields() {
     let int = b.int("unsigned int", 4);
     let narrow = b.add(1, false, "unsigned int", 4, 0, &[3]);
     let old_style = b.add(1, false, "unsigned int", 4, 0, &[2 << 16 | 3]);
-    b.composite(4, true, "new", 8, &[("x", int, 0), ("y", int, 3 << 24 | 37), ("z", int, 7 << 24 | 44)]);
+    b.composite(4, true, "new", 8, &[("x", int, 0), ("y", int, field(37, 3)), ("z", int, field(44, 7))]);
     b.structure("old", 8, &[("y", narrow, 37), ("o", old_style, 32)]);
     let btf = b.parse();
 
@@ -281,7 +302,7 @@ fn small_but_complete() -> Vec<u8> {
     let int = b.int("int", 4);
     let pointer = b.add(2, false, "", 0, 0, &[]);
     let inner = b.structure("", 8, &[("pid", int, 0), ("run_delay", int, 32)]);
-    b.composite(4, true, "task_struct", 16, &[("sched_info", inner, 0), ("bit", int, 1 << 24 | 65)]);
+    b.composite(4, true, "task_struct", 16, &[("sched_info", inner, 0), ("bit", int, field(65, 1))]);
     let (x, data) = (b.name("X"), b.name("__data"));
     b.add(6, true, "fraction", 4, 1, &[x, 1]);
     b.add(19, true, "fraction", 8, 1, &[x, 1, 0]);
@@ -388,12 +409,18 @@ fn kernel_members_agree_with_btfparse() {
     let oracle = btfparse::TypeInformation::new(&File(bytes)).unwrap();
     let mut compared = 0;
     for (owner, paths) in [
-        ("task_struct", "pid tgid comm __state flags sched_info.run_delay sched_info.pcount se.sum_exec_runtime nvcsw \
+        (
+            "task_struct",
+            "pid tgid comm __state flags sched_info.run_delay sched_info.pcount se.sum_exec_runtime nvcsw \
                          nivcsw in_iowait in_execve real_parent group_leader mm files start_time thread_info.flags \
-                         thread.fsbase sched_reset_on_fork no_cgroup_migration exit_code"),
-        ("sock", "__sk_common.skc_family __sk_common.skc_dport __sk_common.skc_num __sk_common.skc_daddr \
+                         thread.fsbase sched_reset_on_fork no_cgroup_migration exit_code",
+        ),
+        (
+            "sock",
+            "__sk_common.skc_family __sk_common.skc_dport __sk_common.skc_num __sk_common.skc_daddr \
                   __sk_common.skc_v6_daddr __sk_common.skc_net sk_type sk_protocol sk_receive_queue.qlen sk_socket \
-                  __sk_common.skc_reuse __sk_common.skc_state sk_userlocks"),
+                  __sk_common.skc_reuse __sk_common.skc_state sk_userlocks",
+        ),
         ("tcp_sock", "inet_conn.icsk_inet.sk rcv_nxt srtt_us"),
         ("request_sock", "__req_common.skc_family num_timeout"),
         ("file", "f_inode f_mode f_op f_pos"),
@@ -409,7 +436,8 @@ fn kernel_members_agree_with_btfparse() {
     ] {
         let id = oracle.id_of(owner).unwrap_or_else(|| panic!("{owner}"));
         for path in paths.split_whitespace() {
-            let (Ok(mine), Ok((_, theirs))) = (ours.member_offset(owner, path), oracle.offset_of(id, path)) else {
+            let (Ok(mine), Ok((_, theirs))) = (ours.member_offset(owner, path), oracle.offset_of(id, path))
+            else {
                 let (mine, theirs) = (ours.member_offset(owner, path), oracle.offset_of(id, path));
                 assert_eq!(mine.is_ok(), theirs.is_ok(), "{owner}.{path}: {mine:?} {theirs:?}");
                 eprintln!("{owner}.{path}: not in this kernel");
@@ -421,7 +449,10 @@ fn kernel_members_agree_with_btfparse() {
                 }
                 btfparse::Offset::BitOffsetAndSize(bit, size) => {
                     let field = mine.bitfield.unwrap_or_else(|| panic!("{owner}.{path} is a bitfield"));
-                    assert_eq!((mine.bytes * 8 + u32::from(field.shift), u32::from(field.width)), (bit, size.into()));
+                    assert_eq!(
+                        (mine.bytes * 8 + u32::from(field.shift), u32::from(field.width)),
+                        (bit, size)
+                    );
                 }
             }
             compared += 1;
@@ -444,5 +475,7 @@ fn kernel_facts() {
     assert_eq!(btf.enum_value("bpf_map_type", "BPF_MAP_TYPE_HASH").unwrap(), 1);
     assert_eq!(btf.struct_size("list_head").unwrap(), 16);
     assert_eq!(btf.member_offset("task_struct", "comm").unwrap().size, 16);
-    assert!(btf.member_offset("task_struct", "in_iowait").unwrap().bitfield.is_some_and(|field| field.width == 1));
+    assert!(
+        btf.member_offset("task_struct", "in_iowait").unwrap().bitfield.is_some_and(|field| field.width == 1)
+    );
 }

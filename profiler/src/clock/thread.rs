@@ -1,0 +1,133 @@
+//! What the clock keeps for a thread.
+
+use std::collections::VecDeque;
+
+use super::{request::RequestId, state::State};
+use crate::units::{Ns, Pid};
+
+/// A stretch of a thread's time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    pub from: Ns,
+    pub to: Ns,
+    pub state: State,
+}
+
+/// How a thread came back from its last idle wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IdleReturn {
+    /// When it was woken.
+    pub woken: Ns,
+    /// The wait's time-out had passed: a timer was due.
+    pub timed_out: bool,
+}
+
+/// A request that another thread handed over by waking this one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Handed {
+    pub request: RequestId,
+}
+
+/// Ownerships that are kept, for wake-ups that are told when the woken thread runs.
+const HISTORY: usize = 32;
+/// Run-queue waits that are kept, for requests that wait for this thread.
+const RUN_QUEUE: usize = 64;
+/// Stretches without a boundary after which the older ones are given away or dropped.
+pub(super) const MOST_PENDING: usize = 512;
+
+/// State of a thread.
+#[derive(Debug)]
+pub(super) struct Thread {
+    pub pid: Pid,
+    /// Since when it runs; `None` while it is off the CPU or nothing is known.
+    pub running: Option<Ns>,
+    /// What it did since its last boundary.
+    pub pending: Vec<Stretch>,
+    /// Beginning of what may belong to another request: what lies before is a wait after a response.
+    pub mark: usize,
+    /// Request that it owns, finished or not.
+    pub owner: Option<RequestId>,
+    /// Request that it was handed.
+    pub handed: Option<Handed>,
+    /// Its last idle wait, until it does something.
+    pub idle: Option<IdleReturn>,
+    /// When it last came back from waiting in `accept`.
+    pub accepted: Option<Ns>,
+    /// Number of its next record.
+    pub next_seq: Option<u32>,
+    history: VecDeque<(Ns, Option<RequestId>)>,
+    run_queue: VecDeque<(Ns, Ns)>,
+}
+
+impl Thread {
+    pub fn new(pid: Pid) -> Self {
+        Self {
+            pid,
+            running: None,
+            pending: Vec::new(),
+            mark: 0,
+            owner: None,
+            handed: None,
+            idle: None,
+            accepted: None,
+            next_seq: None,
+            history: VecDeque::new(),
+            run_queue: VecDeque::new(),
+        }
+    }
+
+    /// Accounts for the time on the CPU up to `at`.
+    pub fn run_to(&mut self, at: Ns) {
+        if let Some(since) = self.running
+            && at > since
+        {
+            self.pending.push(Stretch { from: since, to: at, state: State::OnCpu });
+            self.running = Some(at);
+        }
+    }
+
+    /// Accounts for a wait for a CPU.
+    pub fn queued(&mut self, from: Ns, to: Ns) {
+        if to <= from {
+            return;
+        }
+        self.pending.push(Stretch { from, to, state: State::RunQueue });
+        if self.run_queue.len() == RUN_QUEUE {
+            self.run_queue.pop_front();
+        }
+        self.run_queue.push_back((from, to));
+    }
+
+    /// Its waits for a CPU that end after `since`.
+    pub fn queued_since(&self, since: Ns) -> impl Iterator<Item = (Ns, Ns)> + '_ {
+        self.run_queue.iter().copied().filter(move |(_, to)| *to > since)
+    }
+
+    /// Takes what it did since its last boundary.
+    pub fn take_pending(&mut self) -> Vec<Stretch> {
+        self.mark = 0;
+        std::mem::take(&mut self.pending)
+    }
+
+    /// Forgets what it did since its last boundary.
+    pub fn drop_pending(&mut self) {
+        self.mark = 0;
+        self.pending.clear();
+    }
+
+    /// Notes which request it works for from `at` on.
+    pub fn works_for(&mut self, at: Ns, request: Option<RequestId>) {
+        if self.history.back().map(|(_, last)| *last) == Some(request) {
+            return;
+        }
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back((at, request));
+    }
+
+    /// Request that it worked for at a time.
+    pub fn worked_for(&self, at: Ns) -> Option<RequestId> {
+        self.history.iter().rev().find(|(since, _)| *since <= at).and_then(|(_, request)| *request)
+    }
+}

@@ -1,0 +1,174 @@
+//! From overlapping claims on a request's time to exactly one state at each moment.
+//!
+//! Claims have a rank. What an owner did outranks what is known of a service that was called, which outranks what a
+//! thread did that had been given the request and never touched it; what nobody claims is the application's queue. Among owners
+//! the later one wins. So the times of a request sum to its latency whatever the claims are.
+
+use super::state::{State, StateTimes};
+use crate::units::Ns;
+
+/// How much a claim is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// What holds when nothing else is known: the queues before the first read.
+    Queue,
+    /// A thread that had been handed the request, and did not touch its connection.
+    Handed,
+    /// A call to another service, a timer, a full send buffer.
+    Pending,
+    /// A thread that owned the request; the later owner has the larger number.
+    Owner(u32),
+}
+
+/// A claim: from `from` to `to` the request was in this state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Its beginning.
+    pub from: Ns,
+    /// Its end.
+    pub to: Ns,
+    /// The state.
+    pub state: State,
+    /// How much it is believed.
+    pub rank: Rank,
+}
+
+/// Beyond this many claims the earlier part is settled, so that a long request stays small.
+const MOST: usize = 256;
+
+/// Claims on a request's time, and what is settled of it.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    settled_to: Ns,
+    settled: StateTimes,
+    claims: Vec<Segment>,
+}
+
+impl Timeline {
+    /// A timeline that begins at `start`.
+    pub fn new(start: Ns) -> Self {
+        Self { settled_to: start, settled: StateTimes::default(), claims: Vec::with_capacity(8) }
+    }
+
+    /// Adds a claim; the part of it that is settled already is ignored.
+    pub fn claim(&mut self, from: Ns, to: Ns, state: State, rank: Rank) {
+        let from = from.max(self.settled_to);
+        if to <= from {
+            return;
+        }
+        if let Some(last) = self.claims.last_mut()
+            && (last.to, last.state, last.rank) == (from, state, rank)
+        {
+            last.to = to;
+            return;
+        }
+        self.claims.push(Segment { from, to, state, rank });
+    }
+
+    /// Settles what lies before `until` when there are many claims.
+    pub fn compact(&mut self, until: Ns) {
+        if self.claims.len() > MOST {
+            self.settle(until);
+        }
+    }
+
+    /// Time by state from the start to `end`: sums to the time between the two, exactly. Claims beyond `end` do not count.
+    ///
+    /// Must not be called with an `end` before what has been settled; the sum is then that of the settled part.
+    pub fn finish(mut self, end: Ns) -> StateTimes {
+        self.settle(end);
+        self.settled
+    }
+
+    /// Moves the settled part on to `until`.
+    fn settle(&mut self, until: Ns) {
+        if until <= self.settled_to {
+            return;
+        }
+        let mut bounds: Vec<Ns> = Vec::with_capacity(self.claims.len() * 2 + 2);
+        bounds.extend([self.settled_to, until]);
+        for claim in &self.claims {
+            bounds.extend([claim.from, claim.to].into_iter().filter(|at| *at > self.settled_to && *at < until));
+        }
+        bounds.sort_unstable();
+        bounds.dedup();
+        self.claims.sort_by_key(|claim| claim.from);
+        let mut begun = 0;
+        let mut open: Vec<Segment> = Vec::new();
+        for pair in bounds.windows(2) {
+            let (from, to) = (pair[0], pair[1]);
+            while begun < self.claims.len() && self.claims[begun].from <= from {
+                open.push(self.claims[begun]);
+                begun += 1;
+            }
+            open.retain(|claim| claim.to > from);
+            let state = open.iter().max_by_key(|claim| claim.rank).map_or(State::AppQueue, |claim| claim.state);
+            self.settled[state] += to.since(from);
+        }
+        self.settled_to = until;
+        self.claims.retain(|claim| claim.to > until);
+        for claim in &mut self.claims {
+            claim.from = claim.from.max(until);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn times(start: u64, end: u64, claims: &[(u64, u64, State, Rank)]) -> StateTimes {
+        let mut line = Timeline::new(Ns(start));
+        for (from, to, state, rank) in claims {
+            line.claim(Ns(*from), Ns(*to), *state, *rank);
+        }
+        line.finish(Ns(end))
+    }
+
+    #[test]
+    fn what_nobody_claims_is_the_applications_queue() {
+        let times = times(0, 100, &[(0, 30, State::RecvQueue, Rank::Queue), (30, 40, State::OnCpu, Rank::Owner(1))]);
+        assert_eq!((times[State::RecvQueue], times[State::OnCpu], times[State::AppQueue]), (30, 10, 60));
+    }
+
+    #[test]
+    fn the_later_owner_outranks_the_earlier_one_and_both_a_call() {
+        let times = times(
+            0,
+            100,
+            &[
+                (0, 100, State::Downstream, Rank::Pending),
+                (10, 60, State::Lock, Rank::Owner(1)),
+                (40, 80, State::OnCpu, Rank::Owner(2)),
+            ],
+        );
+        assert_eq!((times[State::Downstream], times[State::Lock], times[State::OnCpu]), (30, 30, 40));
+    }
+
+    #[test]
+    fn claims_outside_the_request_do_not_count() {
+        let times = times(50, 60, &[(0, 55, State::Disk, Rank::Owner(1)), (58, 900, State::Send, Rank::Owner(1))]);
+        assert_eq!((times[State::Disk], times[State::AppQueue], times[State::Send]), (5, 3, 2));
+    }
+
+    fn rank() -> impl Strategy<Value = Rank> {
+        prop_oneof![Just(Rank::Queue), Just(Rank::Handed), Just(Rank::Pending), (0_u32..5).prop_map(Rank::Owner)]
+    }
+
+    proptest! {
+        #[test]
+        fn the_times_sum_to_the_latency(
+            start in 0_u64..1_000,
+            length in 0_u64..1_000,
+            claims in proptest::collection::vec((0_u64..2_500, 0_u64..2_500, 0..State::COUNT, rank()), 0..400),
+        ) {
+            let mut line = Timeline::new(Ns(start));
+            for (from, to, state, rank) in claims {
+                line.claim(Ns(from), Ns(to), State::ALL[state], rank);
+                line.compact(Ns(to.min(start + length)));
+            }
+            prop_assert_eq!(line.finish(Ns(start + length)).total(), length);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What the rest of the program speaks of.
+
+use whywait_ebpf::abi::{Conn, KernelLock, OffCpu, SockOp, SockState, Thread};
+
+use crate::units::{Ns, Pid, Tid};
+
+/// Names a socket for as long as it lives (see [`Conn::id`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// Something that was over at `at`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// When it was over.
+    pub at: Ns,
+    /// Thread that it is about; 0 for none of the target's.
+    pub tid: Tid,
+    /// Process of that thread.
+    pub pid: Pid,
+    /// Number of this record among those of its thread: a gap is a loss.
+    pub seq: u32,
+    /// CPU that sent it.
+    pub cpu: u16,
+    /// What it was.
+    pub what: What,
+}
+
+/// What an [`Event`] was.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// A thread was off the CPU and runs again.
+    OffCpu(OffCpu),
+    /// A thread did something with a socket; `head` has the first bytes where a request may begin.
+    Socket {
+        /// The operation.
+        op: SockOp,
+        /// First bytes that were read; empty where none were taken.
+        head: Box<[u8]>,
+    },
+    /// A socket is seen for the first time.
+    Conn(Conn),
+    /// A TCP connection changed its state.
+    SockState(SockState),
+    /// A thread was born, found, renamed, or executed another program.
+    Thread(Thread),
+    /// A thread ended.
+    ThreadEnd,
+    /// A thread got a kernel lock that it had to wait for.
+    KernelLock(KernelLock),
+}

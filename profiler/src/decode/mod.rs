@@ -1,0 +1,9 @@
+//! Bytes of the ring, or of a recording, to [`Event`]s. Pure: no descriptor, no clock.
+
+mod event;
+mod order;
+mod parse;
+
+pub use event::{ConnId, Event, What};
+pub use order::Reorder;
+pub use parse::{DecodeError, decode};

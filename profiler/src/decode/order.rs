@@ -1,0 +1,127 @@
+//! Order across CPUs.
+//!
+//! The ring keeps the order in which room was reserved. Two CPUs that take the time and then reserve can do so in
+//! the other order, some microseconds apart; a thread that is preempted between the two (an interrupt) makes it more. Events are held
+//! back until what is newer by the slack has come.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use super::event::Event;
+use crate::units::Ns;
+
+/// An event, by its time and then by its arrival.
+struct Held {
+    key: Reverse<(Ns, u64)>,
+    event: Event,
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+impl Eq for Held {}
+impl PartialOrd for Held {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Held {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+/// Puts events in the order of their times.
+pub struct Reorder {
+    slack: u64,
+    held: BinaryHeap<Held>,
+    arrived: u64,
+    newest: Ns,
+    released: Ns,
+    late: u64,
+}
+
+impl Reorder {
+    /// Holds events back for `slack` nanoseconds of their own time.
+    pub fn new(slack: u64) -> Self {
+        Self { slack, held: BinaryHeap::new(), arrived: 0, newest: Ns(0), released: Ns(0), late: 0 }
+    }
+
+    /// Takes an event.
+    pub fn push(&mut self, event: Event) {
+        if event.at < self.released {
+            self.late += 1;
+        }
+        self.newest = self.newest.max(event.at);
+        self.held.push(Held { key: Reverse((event.at, self.arrived)), event });
+        self.arrived += 1;
+    }
+
+    /// The next event that nothing earlier can still precede.
+    pub fn pop(&mut self) -> Option<Event> {
+        let oldest = self.held.peek()?.event.at;
+        if oldest.plus(self.slack) > self.newest { None } else { self.take() }
+    }
+
+    /// The next event, at the end of the stream.
+    pub fn take(&mut self) -> Option<Event> {
+        let event = self.held.pop()?.event;
+        self.released = self.released.max(event.at);
+        Some(event)
+    }
+
+    /// Events that came later than the slack allows; they were passed on out of order.
+    pub fn late(&self) -> u64 {
+        self.late
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        decode::What,
+        units::{Pid, Tid},
+    };
+    use proptest::prelude::*;
+
+    fn event(at: u64) -> Event {
+        Event { at: Ns(at), tid: Tid(1), pid: Pid(1), seq: 0, cpu: 0, what: What::ThreadEnd }
+    }
+
+    #[test]
+    fn events_of_the_same_time_keep_their_order() {
+        let mut order = Reorder::new(0);
+        for cpu in 0..5 {
+            order.push(Event { cpu, ..event(9) });
+        }
+        let cpus: Vec<u16> = std::iter::from_fn(|| order.take()).map(|event| event.cpu).collect();
+        assert_eq!(cpus, [0, 1, 2, 3, 4]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_late_by_no_more_than_the_slack_comes_out_in_order(
+            times in proptest::collection::vec((0_u64..10_000, 0_u64..100), 1..200)
+        ) {
+            // Arrival order is that of a delayed clock: each event is late by less than the slack.
+            let mut arrivals = times.clone();
+            arrivals.sort_by_key(|(at, delay)| at + delay);
+            let mut order = Reorder::new(100);
+            let mut out = Vec::new();
+            for (at, _) in &arrivals {
+                order.push(event(*at));
+                while let Some(event) = order.pop() {
+                    out.push(event.at.0);
+                }
+            }
+            out.extend(std::iter::from_fn(|| order.take()).map(|event| event.at.0));
+            let mut sorted = out.clone();
+            sorted.sort_unstable();
+            prop_assert_eq!(out.len(), times.len());
+            prop_assert_eq!(out, sorted);
+            prop_assert_eq!(order.late(), 0);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! One record to one event.
+
+use thiserror::Error;
+use whywait_ebpf::abi::{
+    Conn, HEAD_LEN, Header, KernelLock, OffCpu, Plain, SockHead, SockOp, SockState, Thread, ThreadEnd, kind,
+};
+
+use super::event::{Event, What};
+use crate::units::{Ns, Pid, Tid};
+
+/// A record that cannot be read.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// The bytes end before the record does.
+    #[error("a record of kind {kind} has {have} bytes where its layout has {need}")]
+    Short {
+        /// The record's kind; 0 where not even that is there.
+        kind: u16,
+        /// Bytes that are there.
+        have: usize,
+        /// Bytes that the layout has.
+        need: usize,
+    },
+    /// A later version sends this kind.
+    #[error("records of kind {kind} are not known to this version")]
+    UnknownKind {
+        /// The record's kind.
+        kind: u16,
+    },
+}
+
+/// Reads one record.
+///
+/// # Errors
+/// When the bytes are fewer than the layout of the record's kind, or the kind is not known.
+pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
+    let header: Header = read(0, bytes)?;
+    let what = match header.kind {
+        kind::OFF_CPU => What::OffCpu(read::<OffCpu>(header.kind, bytes)?),
+        kind::SOCK_OP => What::Socket { op: read::<SockOp>(header.kind, bytes)?, head: Box::default() },
+        kind::SOCK_HEAD => {
+            let record: SockHead = read(header.kind, bytes)?;
+            let length = usize::from(record.op.head_len).min(HEAD_LEN);
+            What::Socket { op: record.op, head: record.head[..length].into() }
+        }
+        kind::CONN => What::Conn(read::<Conn>(header.kind, bytes)?),
+        kind::SOCK_STATE => What::SockState(read::<SockState>(header.kind, bytes)?),
+        kind::THREAD => What::Thread(read::<Thread>(header.kind, bytes)?),
+        kind::THREAD_END => {
+            read::<ThreadEnd>(header.kind, bytes)?;
+            What::ThreadEnd
+        }
+        kind::KERNEL_LOCK => What::KernelLock(read::<KernelLock>(header.kind, bytes)?),
+        kind => return Err(DecodeError::UnknownKind { kind }),
+    };
+    Ok(Event {
+        at: Ns(header.ts),
+        tid: Tid(header.tid),
+        pid: Pid(header.pid),
+        seq: header.seq,
+        cpu: header.cpu,
+        what,
+    })
+}
+
+fn read<T: Plain>(kind: u16, bytes: &[u8]) -> Result<T, DecodeError> {
+    T::from_bytes(bytes).ok_or(DecodeError::Short { kind, have: bytes.len(), need: size_of::<T>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn header(kind: u16) -> Header {
+        Header { ts: 7, tid: 2, pid: 1, seq: 3, cpu: 1, kind, len: 0, reserved: 0 }
+    }
+
+    #[test]
+    fn a_record_keeps_its_fields() {
+        let record = OffCpu { header: header(kind::OFF_CPU), left: 5, woken: 6, syscall: 202, ..OffCpu::default() };
+        let event = decode(record.as_bytes()).unwrap();
+        assert_eq!((event.at, event.tid, event.pid, event.seq, event.cpu), (Ns(7), Tid(2), Pid(1), 3, 1));
+        assert_eq!(event.what, What::OffCpu(record));
+    }
+
+    #[test]
+    fn the_first_bytes_are_no_more_than_were_read() {
+        let op = SockOp { header: header(kind::SOCK_HEAD), head_len: 4, ..SockOp::default() };
+        let mut head = [0; HEAD_LEN];
+        head[..6].copy_from_slice(b"GET /x");
+        let event = decode(SockHead { op, head }.as_bytes()).unwrap();
+        assert!(matches!(event.what, What::Socket { head, .. } if &*head == b"GET "));
+    }
+
+    #[test]
+    fn a_length_beyond_the_room_is_cut() {
+        let op = SockOp { header: header(kind::SOCK_HEAD), head_len: u16::MAX, ..SockOp::default() };
+        let event = decode(SockHead { op, head: [b'x'; HEAD_LEN] }.as_bytes()).unwrap();
+        assert!(matches!(event.what, What::Socket { head, .. } if head.len() == HEAD_LEN));
+    }
+
+    #[test]
+    fn an_unknown_kind_is_an_error_of_its_own() {
+        let record = ThreadEnd { header: header(900) };
+        assert_eq!(decode(record.as_bytes()), Err(DecodeError::UnknownKind { kind: 900 }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _result = decode(&bytes);
+        }
+
+        #[test]
+        fn a_record_cut_short_is_an_error(kind in 1..kind::COUNT, cut in 0_usize..32) {
+            let mut bytes = ThreadEnd { header: header(kind) }.as_bytes().to_vec();
+            bytes.truncate(cut);
+            let short = matches!(decode(&bytes), Err(DecodeError::Short { .. }));
+            prop_assert!(short);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Counters and statistics that the programs keep in maps.
+
+use aya::{
+    Ebpf, Pod,
+    maps::{HashMap, MapError, PerCpuArray, PerCpuHashMap},
+};
+use whywait_ebpf::abi::{self, counter, kind};
+
+/// Records that found no room in the ring, by kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    by_kind: Vec<(u16, u64)>,
+}
+
+impl Loss {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.by_kind.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Kinds by name, with their counts; those that lost nothing are left out.
+    pub fn by_kind(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.by_kind.iter().map(|(kind, count)| (kind::name(*kind), *count))
+    }
+}
+
+/// Counters since the programs were loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records sent.
+    pub sent: u64,
+    /// Reads that found nothing.
+    pub empty_reads: u64,
+    /// Threads or connections for which the kernel had no memory.
+    pub no_state: u64,
+}
+
+/// System calls by number: calls and their time in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyscallCount {
+    /// Number of the system call.
+    pub number: u32,
+    /// Calls that returned.
+    pub count: u64,
+    /// Nanoseconds between their entries and returns.
+    pub total_ns: u64,
+}
+
+/// Waits on one futex, or for one kernel lock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LockWaits {
+    /// Process of the futex; 0 for a kernel lock.
+    pub pid: u32,
+    /// Address.
+    pub address: u64,
+    /// Waits.
+    pub count: u64,
+    /// Nanoseconds waited.
+    pub total_ns: u64,
+    /// The longest wait in nanoseconds.
+    pub max_ns: u64,
+}
+
+/// Defines a copy of a record's layout that aya accepts as a map value.
+macro_rules! pod {
+    ($name:ident($inner:ty)) => {
+        #[repr(transparent)]
+        #[derive(Clone, Copy)]
+        struct $name($inner);
+        // SAFETY: transparent over a `repr(C)` struct of integers without padding.
+        #[expect(unsafe_code, reason = "aya asks for the promise that the bytes are the value")]
+        unsafe impl Pod for $name {}
+    };
+}
+
+pod!(SyscallStat(abi::SyscallStat));
+pod!(WaitStat(abi::WaitStat));
+pod!(LockStat(abi::LockStat));
+pod!(FutexKey([u64; 2]));
+pod!(Control(abi::Control));
+
+fn per_cpu_sum(ebpf: &Ebpf, name: &'static str, index: u32) -> Result<u64, MapError> {
+    let map = ebpf.map(name).ok_or(MapError::InvalidName { name: name.to_owned() })?;
+    let array: PerCpuArray<_, u64> = PerCpuArray::try_from(map)?;
+    Ok(array.get(&index, 0)?.iter().sum())
+}
+
+pub(super) fn loss(ebpf: &Ebpf) -> Result<Loss, MapError> {
+    let mut by_kind = Vec::new();
+    for kind in 0..kind::COUNT {
+        let count = per_cpu_sum(ebpf, "LOST", u32::from(kind))?;
+        if count > 0 {
+            by_kind.push((kind, count));
+        }
+    }
+    Ok(Loss { by_kind })
+}
+
+pub(super) fn counters(ebpf: &Ebpf) -> Result<Counters, MapError> {
+    Ok(Counters {
+        sent: per_cpu_sum(ebpf, "COUNTERS", counter::SENT)?,
+        empty_reads: per_cpu_sum(ebpf, "COUNTERS", counter::EMPTY_READS)?,
+        no_state: per_cpu_sum(ebpf, "COUNTERS", counter::NO_STATE)?,
+    })
+}
+
+pub(super) fn run_queue_histogram(ebpf: &Ebpf) -> Result<Vec<u64>, MapError> {
+    let map = ebpf.map("RUN_QUEUE").ok_or(MapError::InvalidName { name: "RUN_QUEUE".to_owned() })?;
+    let array: PerCpuArray<_, u64> = PerCpuArray::try_from(map)?;
+    array.iter().map(|values| Ok(values?.iter().sum())).collect()
+}
+
+pub(super) fn syscalls(ebpf: &Ebpf) -> Result<Vec<SyscallCount>, MapError> {
+    let map = ebpf.map("SYSCALLS").ok_or(MapError::InvalidName { name: "SYSCALLS".to_owned() })?;
+    let array: PerCpuArray<_, SyscallStat> = PerCpuArray::try_from(map)?;
+    let mut counts = Vec::new();
+    for (number, values) in (0..).zip(array.iter()) {
+        let mut sum = SyscallCount { number, ..SyscallCount::default() };
+        for value in values?.iter() {
+            sum.count += value.0.count;
+            sum.total_ns += value.0.total;
+        }
+        if sum.count > 0 {
+            counts.push(sum);
+        }
+    }
+    Ok(counts)
+}
+
+pub(super) fn futexes(ebpf: &Ebpf) -> Result<Vec<LockWaits>, MapError> {
+    let map = ebpf.map("FUTEXES").ok_or(MapError::InvalidName { name: "FUTEXES".to_owned() })?;
+    let table: PerCpuHashMap<_, FutexKey, WaitStat> = PerCpuHashMap::try_from(map)?;
+    let mut waits = Vec::new();
+    for entry in table.iter() {
+        let (FutexKey([address, pid]), values) = entry?;
+        let pid = u32::try_from(pid).unwrap_or(0);
+        waits.push(sum(pid, address, values.iter().map(|stat| (stat.0.count, stat.0.total, stat.0.max))));
+    }
+    Ok(waits)
+}
+
+pub(super) fn kernel_locks(ebpf: &Ebpf) -> Result<Vec<LockWaits>, MapError> {
+    let map = ebpf.map("KERNEL_LOCKS").ok_or(MapError::InvalidName { name: "KERNEL_LOCKS".to_owned() })?;
+    let table: PerCpuHashMap<_, u64, LockStat> = PerCpuHashMap::try_from(map)?;
+    let mut waits = Vec::new();
+    for entry in table.iter() {
+        let (address, values) = entry?;
+        waits.push(sum(0, address, values.iter().map(|stat| (stat.0.count, stat.0.total, stat.0.max))));
+    }
+    Ok(waits)
+}
+
+fn sum(pid: u32, address: u64, stats: impl Iterator<Item = (u64, u64, u64)>) -> LockWaits {
+    let mut waits = LockWaits { pid, address, ..LockWaits::default() };
+    for (count, total, max) in stats {
+        waits.count += count;
+        waits.total_ns += total;
+        waits.max_ns = waits.max_ns.max(max);
+    }
+    waits
+}
+
+pub(super) fn set_mode(ebpf: &mut Ebpf, mode: u32) -> Result<(), MapError> {
+    let map = ebpf.map_mut("CONTROL").ok_or(MapError::InvalidName { name: "CONTROL".to_owned() })?;
+    let mut array: aya::maps::Array<_, Control> = aya::maps::Array::try_from(map)?;
+    array.set(0, Control(abi::Control { mode, reserved: 0 }), 0)
+}
+
+pub(super) fn add_targets(ebpf: &mut Ebpf, pids: &[u32]) -> Result<(), MapError> {
+    let map = ebpf.map_mut("TARGETS").ok_or(MapError::InvalidName { name: "TARGETS".to_owned() })?;
+    let mut targets: HashMap<_, u32, u32> = HashMap::try_from(map)?;
+    for pid in pids {
+        targets.insert(pid, 1, 0)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! The kernel side, from user space: what to load, with which constants, how to attach and to read the maps.
+//!
+//! The only part of the crate that knows aya.
+
+mod maps;
+mod offsets;
+mod plan;
+mod session;
+mod walk;
+
+pub use maps::{Counters, Loss};
+pub use plan::{Capability, Facts, Mode, PLAN, Probe, Tier};
+pub use session::{AttachError, Options, Session};
+
+/// The compiled programs; `cargo xtask ebpf` makes them from `ebpf/`.
+pub const OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/whywait.bpf.o");

@@ -1,0 +1,159 @@
+//! Latencies and what they were made of, in constant space: buckets of a log-linear histogram, each with the sums of its requests.
+
+use std::collections::BTreeMap;
+
+use crate::clock::StateTimes;
+
+/// Buckets in each power of two, as a power of two: a bucket is narrower than 1 % of its values.
+const GROUPING: u32 = 7;
+
+/// Requests of about the same latency.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bucket {
+    /// How many.
+    pub count: u64,
+    /// Sum of their latencies in nanoseconds.
+    pub total: u64,
+    /// Sums of their times by state.
+    pub times: StateTimes,
+}
+
+/// Requests by latency.
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    buckets: BTreeMap<u32, Bucket>,
+    sum: Bucket,
+    max: u64,
+}
+
+impl Book {
+    /// Adds a request.
+    pub fn add(&mut self, latency: u64, times: &StateTimes) {
+        for bucket in [self.buckets.entry(index(latency)).or_default(), &mut self.sum] {
+            bucket.count += 1;
+            bucket.total += latency;
+            bucket.times.add(times);
+        }
+        self.max = self.max.max(latency);
+    }
+
+    /// Number of requests.
+    pub fn count(&self) -> u64 {
+        self.sum.count
+    }
+
+    /// Mean latency in microseconds.
+    pub fn mean_us(&self) -> f64 {
+        ratio_us(self.sum.total, self.sum.count)
+    }
+
+    /// The longest latency in microseconds.
+    pub fn max_us(&self) -> f64 {
+        self.max as f64 / 1e3
+    }
+
+    /// The latency in microseconds that this share of the requests does not exceed, to within 1 %.
+    pub fn quantile_us(&self, share: f64) -> f64 {
+        let rank = (share * self.sum.count as f64).ceil().max(1.0);
+        let mut seen = 0.0;
+        for bucket in self.buckets.values() {
+            seen += bucket.count as f64;
+            if seen >= rank {
+                return ratio_us(bucket.total, bucket.count).min(self.max_us());
+            }
+        }
+        self.max_us()
+    }
+
+    /// Mean times by state over all requests, in microseconds.
+    pub fn mean_times_us(&self) -> Vec<f64> {
+        self.sum.times.iter().map(|(_, total)| ratio_us(total, self.sum.count)).collect()
+    }
+
+    /// Mean times by state over the slowest share of the requests (at least one), in microseconds. The bucket at the border counts in proportion.
+    pub fn slowest_times_us(&self, share: f64) -> Vec<f64> {
+        let wanted = (share * self.sum.count as f64).max(1.0);
+        let mut sums = vec![0.0; crate::clock::State::COUNT];
+        if self.sum.count == 0 {
+            return sums;
+        }
+        let mut left = wanted;
+        for bucket in self.buckets.values().rev() {
+            let part = (left / bucket.count as f64).min(1.0);
+            for (sum, (_, total)) in sums.iter_mut().zip(bucket.times.iter()) {
+                *sum += total as f64 * part / 1e3;
+            }
+            left -= bucket.count as f64 * part;
+            if left <= 0.0 {
+                break;
+            }
+        }
+        sums.iter_mut().for_each(|sum| *sum /= wanted);
+        sums
+    }
+}
+
+fn ratio_us(total: u64, count: u64) -> f64 {
+    if count == 0 { 0.0 } else { total as f64 / count as f64 / 1e3 }
+}
+
+/// Bucket of a latency.
+fn index(value: u64) -> u32 {
+    if value < 1 << GROUPING {
+        return u32::try_from(value).unwrap_or(0);
+    }
+    let shift = 63 - value.leading_zeros() - GROUPING;
+    let offset = u32::try_from((value >> shift) - (1 << GROUPING)).unwrap_or(0);
+    ((shift + 1) << GROUPING) + offset
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::State;
+    use proptest::prelude::*;
+
+    fn book(latencies: &[u64]) -> Book {
+        let mut book = Book::default();
+        for latency in latencies {
+            let mut times = StateTimes::default();
+            times[State::OnCpu] = latency / 2;
+            times[State::Lock] = latency - latency / 2;
+            book.add(*latency, &times);
+        }
+        book
+    }
+
+    #[test]
+    fn an_empty_book_is_all_zero() {
+        let book = Book::default();
+        assert_eq!((book.count(), book.mean_us(), book.quantile_us(0.99), book.max_us()), (0, 0.0, 0.0, 0.0));
+        assert!(book.slowest_times_us(0.01).iter().all(|time| *time == 0.0));
+    }
+
+    proptest! {
+        #[test]
+        fn quantiles_are_those_of_the_sorted_latencies_to_within_one_percent(
+            mut latencies in proptest::collection::vec(1_u64..10_000_000_000, 1..300), share in 0.0_f64..1.0
+        ) {
+            let book = book(&latencies);
+            latencies.sort_unstable();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank within the list")]
+            let rank = ((share * latencies.len() as f64).ceil() as usize).clamp(1, latencies.len());
+            let exact = latencies[rank - 1] as f64 / 1e3;
+            prop_assert!((book.quantile_us(share) - exact).abs() <= exact * 0.01 + 1e-3);
+        }
+
+        #[test]
+        fn the_slowest_share_is_made_of_what_the_slowest_requests_are_made_of(
+            latencies in proptest::collection::vec(1_u64..10_000_000_000, 1..300)
+        ) {
+            let book = book(&latencies);
+            let times = book.slowest_times_us(1.0);
+            let sum: f64 = times.iter().sum();
+            prop_assert!((sum - book.mean_us()).abs() <= book.mean_us() * 1e-9 + 1e-6);
+            let slowest: f64 = book.slowest_times_us(1e-9).iter().sum();
+            prop_assert!(slowest <= book.max_us() + 1e-3 && slowest >= book.max_us() * 0.99 - 1e-3);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What a span of time adds up to: requests by latency, route and process; threads and their switches. Pure.
+
+mod book;
+mod overlap;
+mod threads;
+
+use std::collections::BTreeMap;
+
+use whywait_ebpf::abi::born;
+
+pub use book::{Book, Bucket};
+pub use threads::{Threads, Usage};
+
+use crate::{
+    clock::{Request, StartedAt},
+    decode::{Event, What},
+    units::{Ns, Pid},
+};
+use overlap::Overlap;
+
+/// Routes that are kept apart; the rest is summed under one name.
+const MOST_ROUTES: usize = 256;
+/// Name of the rest.
+pub const OTHER_ROUTES: &str = "(other routes)";
+
+/// A span of time, and what happened in it.
+#[derive(Debug)]
+pub struct Window {
+    begin: Ns,
+    end: Ns,
+    all: Book,
+    routes: BTreeMap<Box<str>, Book>,
+    processes: BTreeMap<Pid, Book>,
+    in_flight: Overlap,
+    threads: Threads,
+    touched_by_loss: u64,
+    without_arrival: u64,
+    events: u64,
+}
+
+impl Window {
+    /// A window that begins at `begin` and has no end yet.
+    pub fn new(begin: Ns) -> Self {
+        Self {
+            begin,
+            end: begin,
+            all: Book::default(),
+            routes: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            in_flight: Overlap::default(),
+            threads: Threads::new(begin),
+            touched_by_loss: 0,
+            without_arrival: 0,
+            events: 0,
+        }
+    }
+
+    /// Takes an event.
+    pub fn event(&mut self, event: &Event) {
+        self.events += 1;
+        self.end = self.end.max(event.at);
+        match &event.what {
+            What::OffCpu(interval) => self.threads.off_cpu(event, interval),
+            What::Thread(thread) => self.threads.named(event, thread, thread.how == born::NEW),
+            What::ThreadEnd => self.threads.ended(event),
+            What::Socket { .. } | What::Conn(_) | What::SockState(_) | What::KernelLock(_) => {}
+        }
+    }
+
+    /// Takes a finished request. One that began before the window counts: it was seen whole.
+    pub fn request(&mut self, request: &Request) {
+        let latency = request.latency();
+        self.all.add(latency, &request.times);
+        self.processes.entry(request.pid).or_default().add(latency, &request.times);
+        if let Some(route) = &request.route {
+            let name: &str = if self.routes.contains_key(route) || self.routes.len() < MOST_ROUTES {
+                route
+            } else {
+                OTHER_ROUTES
+            };
+            self.routes.entry(name.into()).or_default().add(latency, &request.times);
+        }
+        self.in_flight.add(request.start.max(self.begin), request.end);
+        self.touched_by_loss += u64::from(request.touched_by_loss);
+        self.without_arrival += u64::from(request.started_at == StartedAt::Read);
+    }
+
+    /// Ends the window.
+    pub fn close(&mut self, end: Ns) {
+        self.end = end.max(self.begin);
+        self.threads.close(self.end);
+    }
+
+    /// Its length in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.end.since(self.begin) as f64 / 1e9
+    }
+
+    /// When it began and ended.
+    pub fn span(&self) -> (Ns, Ns) {
+        (self.begin, self.end)
+    }
+
+    /// All requests.
+    pub fn all(&self) -> &Book {
+        &self.all
+    }
+
+    /// Requests by route, where they have one.
+    pub fn routes(&self) -> &BTreeMap<Box<str>, Book> {
+        &self.routes
+    }
+
+    /// Requests by the process that read them.
+    pub fn processes(&self) -> &BTreeMap<Pid, Book> {
+        &self.processes
+    }
+
+    /// Threads and their time.
+    pub fn threads(&self) -> &Threads {
+        &self.threads
+    }
+
+    /// Requests in flight: mean over the window, and the most at once.
+    pub fn concurrency(&self) -> (f64, usize) {
+        self.in_flight.mean_and_max(self.begin, self.end)
+    }
+
+    /// Threads of the target on a CPU at once: mean over the window, and the most.
+    pub fn parallelism(&self) -> (f64, usize) {
+        self.threads.running().mean_and_max(self.begin, self.end)
+    }
+
+    /// Requests that a lost record may have been about.
+    pub fn touched_by_loss(&self) -> u64 {
+        self.touched_by_loss
+    }
+
+    /// Requests whose arrival is not known, so that they begin with their first read.
+    pub fn without_arrival(&self) -> u64 {
+        self.without_arrival
+    }
+
+    /// Events taken.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+}

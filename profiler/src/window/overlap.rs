@@ -1,0 +1,58 @@
+//! How many intervals overlap: requests in flight, threads on a CPU.
+
+use crate::units::Ns;
+
+/// Intervals that are kept to find the most that overlap; the mean needs none.
+const MOST: usize = 4 << 20;
+
+/// Intervals of time.
+#[derive(Clone, Debug, Default)]
+pub struct Overlap {
+    total: u64,
+    bounds: Vec<(Ns, i8)>,
+}
+
+impl Overlap {
+    /// Adds an interval.
+    pub fn add(&mut self, from: Ns, to: Ns) {
+        self.total += to.since(from);
+        if to > from && self.bounds.len() < MOST * 2 {
+            self.bounds.extend([(from, 1), (to, -1)]);
+        }
+    }
+
+    /// Length of all intervals in nanoseconds.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// How many overlap between `begin` and `end`: in the mean, and at most.
+    pub fn mean_and_max(&self, begin: Ns, end: Ns) -> (f64, usize) {
+        let length = end.since(begin);
+        let mean = if length == 0 { 0.0 } else { self.total as f64 / length as f64 };
+        let mut bounds = self.bounds.clone();
+        // An interval that ends when another begins does not overlap with it: ends sort first.
+        bounds.sort_unstable();
+        let (mut now, mut most) = (0_usize, 0_usize);
+        for (_, step) in bounds {
+            now = if step > 0 { now + 1 } else { now.saturating_sub(1) };
+            most = most.max(now);
+        }
+        (mean, most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_that_touch_do_not_overlap() {
+        let mut overlap = Overlap::default();
+        overlap.add(Ns(0), Ns(10));
+        overlap.add(Ns(10), Ns(20));
+        assert_eq!(overlap.mean_and_max(Ns(0), Ns(20)), (1.0, 1));
+        overlap.add(Ns(5), Ns(15));
+        assert_eq!(overlap.mean_and_max(Ns(0), Ns(20)), (1.5, 2));
+    }
+}

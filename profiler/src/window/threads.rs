@@ -1,0 +1,163 @@
+//! Threads: their switches, their time on CPUs and in run queues, births.
+
+use std::collections::HashMap;
+
+use whywait_ebpf::abi::{OffCpu, Thread, born, off_cpu};
+
+use super::overlap::Overlap;
+use crate::{
+    decode::Event,
+    units::{Ns, Pid, Tid},
+};
+
+/// What a thread did in the window.
+#[derive(Clone, Debug, Default)]
+pub struct Usage {
+    /// Its process.
+    pub pid: Pid,
+    /// Its name; empty where it was never told.
+    pub name: String,
+    /// Switches by which it gave the CPU up.
+    pub voluntary: u64,
+    /// Switches by which it lost the CPU.
+    pub involuntary: u64,
+    /// Times that it came back on another CPU.
+    pub migrations: u64,
+    /// Nanoseconds on a CPU.
+    pub on_cpu: u64,
+    /// Nanoseconds on a run queue without a CPU.
+    pub run_queue: u64,
+    running: Option<Ns>,
+}
+
+/// All threads of the target.
+#[derive(Clone, Debug)]
+pub struct Threads {
+    begin: Ns,
+    by_tid: HashMap<Tid, Usage>,
+    gone: Vec<(Tid, Usage)>,
+    running: Overlap,
+    created: u64,
+    processes_created: u64,
+}
+
+impl Threads {
+    pub(super) fn new(begin: Ns) -> Self {
+        Self {
+            begin,
+            by_tid: HashMap::new(),
+            gone: Vec::new(),
+            running: Overlap::default(),
+            created: 0,
+            processes_created: 0,
+        }
+    }
+
+    pub(super) fn off_cpu(&mut self, event: &Event, interval: &OffCpu) {
+        let begin = self.begin;
+        let usage = self.by_tid.entry(event.tid).or_default();
+        usage.pid = event.pid;
+        let (left, open) = (Ns(interval.left), interval.flags & off_cpu::OPEN != 0);
+        // A thread of which nothing was told ran from the beginning of the window, or it could not have left the CPU in it.
+        let clipped = interval.flags & (off_cpu::CLIPPED | off_cpu::BORN) != 0;
+        if !clipped {
+            let since = usage.running.unwrap_or(begin).max(begin);
+            usage.on_cpu += left.since(since);
+            self.running.add(since, left);
+            if left >= begin {
+                if interval.flags & off_cpu::VOLUNTARY != 0 {
+                    usage.voluntary += 1;
+                } else {
+                    usage.involuntary += 1;
+                }
+            }
+        }
+        let ready = match (interval.flags & off_cpu::VOLUNTARY != 0, interval.queued) {
+            (false, _) => left,
+            (true, 0) => event.at,
+            (true, queued) => Ns(queued),
+        };
+        usage.run_queue += event.at.since(ready.max(begin));
+        if open {
+            usage.running = None;
+        } else {
+            usage.running = Some(event.at);
+            usage.migrations += u64::from(interval.left_cpu != event.cpu);
+        }
+    }
+
+    pub(super) fn named(&mut self, event: &Event, thread: &Thread, new: bool) {
+        let usage = self.by_tid.entry(event.tid).or_default();
+        if new {
+            if !usage.name.is_empty() {
+                // The id is used again: the thread that had it ended unseen, in a loss.
+                let old = std::mem::take(usage);
+                self.gone.push((event.tid, old));
+            }
+            self.created += u64::from(event.pid == Pid(thread.parent_pid));
+            self.processes_created += u64::from(event.pid != Pid(thread.parent_pid));
+        }
+        let usage = self.by_tid.entry(event.tid).or_default();
+        usage.pid = event.pid;
+        let length = thread.comm.iter().position(|byte| *byte == 0).unwrap_or(thread.comm.len());
+        usage.name = String::from_utf8_lossy(&thread.comm[..length]).into_owned();
+        if thread.how == born::FOUND && thread.running != 0 {
+            usage.running = Some(event.at);
+        }
+    }
+
+    pub(super) fn ended(&mut self, event: &Event) {
+        if let Some(mut usage) = self.by_tid.remove(&event.tid) {
+            self.stop(&mut usage, event.at);
+            self.gone.push((event.tid, usage));
+        }
+    }
+
+    pub(super) fn close(&mut self, end: Ns) {
+        let mut by_tid = std::mem::take(&mut self.by_tid);
+        for usage in by_tid.values_mut() {
+            self.stop(usage, end);
+        }
+        self.by_tid = by_tid;
+    }
+
+    fn stop(&mut self, usage: &mut Usage, at: Ns) {
+        if let Some(since) = usage.running.take() {
+            let since = since.max(self.begin);
+            usage.on_cpu += at.since(since);
+            self.running.add(since, at);
+        }
+    }
+
+    /// Threads with what they did; an id that was used twice appears twice.
+    pub fn iter(&self) -> impl Iterator<Item = (Tid, &Usage)> {
+        self.gone.iter().map(|(tid, usage)| (*tid, usage)).chain(self.by_tid.iter().map(|(tid, usage)| (*tid, usage)))
+    }
+
+    /// Sums over all threads.
+    pub fn total(&self) -> Usage {
+        let mut total = Usage::default();
+        for (_, usage) in self.iter() {
+            total.voluntary += usage.voluntary;
+            total.involuntary += usage.involuntary;
+            total.migrations += usage.migrations;
+            total.on_cpu += usage.on_cpu;
+            total.run_queue += usage.run_queue;
+        }
+        total
+    }
+
+    /// Threads created within their process.
+    pub fn created(&self) -> u64 {
+        self.created
+    }
+
+    /// Processes created.
+    pub fn processes_created(&self) -> u64 {
+        self.processes_created
+    }
+
+    pub(super) fn running(&self) -> &Overlap {
+        &self.running
+    }
+}

@@ -1,0 +1,135 @@
+//! `cargo xtask matrix`: the tests on other kernels than this one.
+//!
+//! Debian's two kernels of this release are booted in virtual machines that share the host's files, and the compiled
+//! test programs run there, one test at a time. The result, per kernel and test, is `docs/kernels.md`.
+
+mod guest;
+mod kernels;
+mod plan;
+mod report;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+pub use kernels::{Kernel, Series};
+
+use crate::test::Binaries;
+use crate::tree;
+use guest::Outcome;
+use plan::Test;
+use report::{Column, Verdict};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The kernel series to boot; all of them without this
+    #[arg(long = "kernel", value_enum)]
+    kernels: Vec<Series>,
+    /// Run this shell command in each guest instead of the tests, and end with its status
+    #[arg(long)]
+    shell: Option<String>,
+    /// Run only the tests whose names contain this, and leave docs/kernels.md as it is
+    #[arg(long)]
+    filter: Option<String>,
+    /// Seconds that one test may take in a guest
+    #[arg(long, default_value_t = 300)]
+    test_timeout: u64,
+}
+
+/// Boots each kernel and runs the tests, or the given command, in it.
+///
+/// # Errors
+/// When a guest cannot be made or stops early, or a test fails in one.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let series = if args.kernels.is_empty() { Series::ALL.to_vec() } else { args.kernels.clone() };
+    let kernels: Vec<Kernel> = series.into_iter().map(Kernel::fetch).collect::<Result<_>>()?;
+    match &args.shell {
+        Some(command) => shell(&kernels, command),
+        None => tests(&kernels, args).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Runs the command on each kernel; the first that does not succeed there gives the status of this program.
+fn shell(kernels: &[Kernel], command: &str) -> Result<ExitCode> {
+    for kernel in kernels {
+        let outcome = guest::run(kernel, command, Duration::from_mins(30), |line| println!("{line}"))?;
+        match outcome {
+            Outcome::Exited(0) => {}
+            Outcome::Exited(status) => {
+                eprintln!("matrix: on {} the command ended with status {status}", kernel.release);
+                return Ok(u8::try_from(status).map_or(ExitCode::FAILURE, ExitCode::from));
+            }
+            Outcome::Died => {
+                bail!("the machine with {} stopped before the command had ended", kernel.release)
+            }
+            Outcome::TimedOut => bail!("on {} the command had not ended after half an hour", kernel.release),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tests(kernels: &[Kernel], args: &Args) -> Result<()> {
+    let binaries = Binaries::build()?;
+    let mut tests = plan::list()?;
+    if let Some(part) = &args.filter {
+        tests.retain(|test| test.name().contains(part.as_str()));
+    }
+    if tests.is_empty() {
+        bail!("no test to run: the package {} has none of that name", crate::test::MEASURING);
+    }
+    let limit = Duration::from_secs(args.test_timeout);
+    let mut columns = Vec::new();
+    for kernel in kernels {
+        columns.push(on_kernel(kernel, &tests, &binaries, limit)?);
+    }
+    let names: Vec<String> = tests.iter().map(Test::name).collect();
+    println!("{}", report::markdown(&names, &columns));
+    if args.filter.is_none() && args.kernels.is_empty() {
+        let file = tree::root().join("docs/kernels.md");
+        std::fs::write(&file, report::page(&names, &columns)).context("cannot write docs/kernels.md")?;
+        println!("matrix: docs/kernels.md: written");
+    }
+    let failed: Vec<&str> =
+        columns.iter().filter(|column| column.failed()).map(|column| column.release.as_str()).collect();
+    if !failed.is_empty() {
+        bail!("tests failed on {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// Runs the tests in one guest after the other until each has a verdict; a guest that dies costs the test it died in.
+fn on_kernel(kernel: &Kernel, tests: &[Test], binaries: &Binaries, limit: Duration) -> Result<Column> {
+    let mut verdicts: Vec<Option<Verdict>> = vec![None; tests.len()];
+    while let Some(first) = verdicts.iter().position(Option::is_none) {
+        let rest = tests.len() - first;
+        println!("matrix: {}: booting for {rest} tests", kernel.release);
+        let script = plan::script(tests, first, binaries, limit);
+        // Booting takes some seconds, but up to a minute on a busy host.
+        let whole = Duration::from_mins(2) + limit * u32::try_from(rest).unwrap_or(u32::MAX);
+        let mut log = Vec::new();
+        let mut booted = false;
+        let outcome = guest::run(kernel, &script, whole, |line| match report::parse(line) {
+            Some((index, verdict)) => {
+                if let (Some(slot), Some(test)) = (verdicts.get_mut(index), tests.get(index)) {
+                    println!("matrix: {}: {}: {verdict}", kernel.release, test.name());
+                    if matches!(verdict, Verdict::Failed(_)) {
+                        println!("{}", log.join("\n"));
+                    }
+                    *slot = Some(verdict);
+                }
+                log.clear();
+            }
+            None if line == plan::READY => booted = true,
+            None => log.push(line.to_owned()),
+        })?;
+        if let Some(next) = verdicts.iter().position(Option::is_none) {
+            println!("{}", log.join("\n"));
+            if !booted {
+                bail!("the machine with {} ran no test ({outcome:?}); its console is above", kernel.release);
+            }
+            verdicts[next] = Some(Verdict::Failed("the machine stopped in it".to_owned()));
+        }
+    }
+    Ok(Column { release: kernel.release.clone(), verdicts: verdicts.into_iter().flatten().collect() })
+}

@@ -1,0 +1,137 @@
+//! How the tests ended in the guests, as a table.
+
+use std::fmt::{self, Write as _};
+
+/// How one test ended on one kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It held.
+    Passed,
+    /// It said that it cannot run there, and why.
+    Skipped(String),
+    /// It did not hold, and in which way.
+    Failed(String),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passed => f.write_str("passed"),
+            Self::Skipped(why) => write!(f, "skipped ({why})"),
+            Self::Failed(how) => write!(f, "failed ({how})"),
+        }
+    }
+}
+
+/// The verdicts of one kernel, in the order of the tests.
+pub struct Column {
+    /// The kernel's release.
+    pub release: String,
+    /// One for each test.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Column {
+    /// Whether any test failed.
+    pub fn failed(&self) -> bool {
+        self.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Failed(_)))
+    }
+
+    fn summary(&self) -> String {
+        let count =
+            |wanted: fn(&Verdict) -> bool| self.verdicts.iter().filter(|verdict| wanted(verdict)).count();
+        format!(
+            "{}: {} passed, {} skipped, {} failed",
+            self.release,
+            count(|verdict| matches!(verdict, Verdict::Passed)),
+            count(|verdict| matches!(verdict, Verdict::Skipped(_))),
+            count(|verdict| matches!(verdict, Verdict::Failed(_))),
+        )
+    }
+}
+
+/// The test's index and verdict, when this line of a guest's console tells one.
+pub fn parse(line: &str) -> Option<(usize, Verdict)> {
+    let mut words = line.strip_prefix("GUEST_TEST ")?.splitn(3, ' ');
+    let index = words.next()?.parse().ok()?;
+    let status: i32 = words.next()?.parse().ok()?;
+    let skip = words.next().unwrap_or_default().trim();
+    let verdict = match status {
+        0 if skip.is_empty() => Verdict::Passed,
+        0 => Verdict::Skipped(skip.to_owned()),
+        // What `timeout` ends with, after a signal and after a kill.
+        124 | 137 => Verdict::Failed("not done in time".to_owned()),
+        _ => Verdict::Failed(format!("status {status}")),
+    };
+    Some((index, verdict))
+}
+
+/// The table alone: a row for each test, a column for each kernel.
+pub fn markdown(tests: &[String], columns: &[Column]) -> String {
+    let mut table = String::from("| test |");
+    for column in columns {
+        let _ = write!(table, " {} |", column.release);
+    }
+    table.push_str("\n| --- |");
+    table.push_str(&" --- |".repeat(columns.len()));
+    for (row, test) in tests.iter().enumerate() {
+        let _ = write!(table, "\n| `{test}` |");
+        for column in columns {
+            let cell = column
+                .verdicts
+                .get(row)
+                .map_or_else(String::new, |verdict| verdict.to_string().replace('|', "\\|"));
+            let _ = write!(table, " {cell} |");
+        }
+    }
+    table.push('\n');
+    table
+}
+
+/// The whole of `docs/kernels.md`.
+pub fn page(tests: &[String], columns: &[Column]) -> String {
+    let mut summaries = String::new();
+    for column in columns {
+        let _ = writeln!(summaries, "- {}", column.summary());
+    }
+    format!(
+        "# Tests by kernel\n\n\
+         Written by `cargo xtask matrix`, which boots Debian's kernels in emulated machines and runs there, one at a time, \
+         the tests on live servers, with fewer requests and without a word about absolute times.\n\n\
+         {summaries}\n{}",
+        markdown(tests, columns)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_are_read_from_the_console() {
+        assert_eq!(parse("GUEST_TEST 3 0 "), Some((3, Verdict::Passed)));
+        let skipped = Verdict::Skipped("kernel tests: no socket tracepoints".to_owned());
+        assert_eq!(parse("GUEST_TEST 4 0 kernel tests: no socket tracepoints"), Some((4, skipped)));
+        assert_eq!(parse("GUEST_TEST 5 101 "), Some((5, Verdict::Failed("status 101".to_owned()))));
+        assert_eq!(parse("GUEST_TEST 6 124 "), Some((6, Verdict::Failed("not done in time".to_owned()))));
+        assert_eq!(parse("test a ... ok"), None);
+    }
+
+    #[test]
+    fn table_has_a_row_for_each_test() {
+        let columns = [
+            Column {
+                release: "6.1".to_owned(),
+                verdicts: vec![Verdict::Passed, Verdict::Skipped("a|b".to_owned())],
+            },
+            Column { release: "6.12".to_owned(), verdicts: vec![Verdict::Passed, Verdict::Passed] },
+        ];
+        let table = markdown(&["k::one".to_owned(), "k::two".to_owned()], &columns);
+        assert_eq!(
+            table,
+            "| test | 6.1 | 6.12 |\n| --- | --- | --- |\n| `k::one` | passed | passed |\n\
+             | `k::two` | skipped (a\\|b) | passed |\n"
+        );
+        assert!(columns[0].summary().ends_with("1 passed, 1 skipped, 0 failed"));
+    }
+}

@@ -1,0 +1,168 @@
+//! `cargo xtask overhead`: what attaching costs a server that has no time to spare.
+//!
+//! Each server has one CPU, which a closed loop on another CPU keeps busy in short windows; whywait runs where the kernel
+//! puts it. A round has three of them, in random order: one with
+//! whywait attached and two without. The attached one is compared to the first of the others; the two bare ones,
+//! compared in the same way, show what the machine's noise alone makes of it.
+
+mod compare;
+mod cpu;
+mod report;
+mod server;
+mod window;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+use crate::test::Binaries;
+use compare::{Change, Round};
+use report::{Report, ServerReport};
+use server::{Kind, Server};
+use window::{Attached, Load};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Rounds per server
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    pairs: u32,
+    /// The servers to measure; all of them without this
+    #[arg(long = "server", value_enum, value_name = "NAME")]
+    servers: Vec<Kind>,
+    /// More arguments for `whywait explain`, such as --syscalls
+    #[arg(long = "whywait-args", value_name = "ARGS", default_value = "", allow_hyphen_values = true)]
+    options: String,
+    /// Write every window and the comparison to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Seconds of a window that count
+    #[arg(long, default_value_t = 1.0)]
+    window: f64,
+    /// Seconds of load before them that do not
+    #[arg(long, default_value_t = 0.3)]
+    settle: f64,
+    /// What the order of the windows is drawn from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Measures the servers one after the other and prints the comparison.
+///
+/// # Errors
+/// When this is not root, a server does not start, or whywait does not attach.
+pub fn run(args: &Args) -> Result<()> {
+    if !process::is_root() {
+        bail!("overhead: whywait attaches as root only: run this as root");
+    }
+    let binaries = Binaries::build()?;
+    let load = Load { window: seconds(args.window)?, settle: seconds(args.settle)? };
+    let kinds = if args.servers.is_empty() { Kind::ALL.to_vec() } else { args.servers.clone() };
+    let options: Vec<String> = args.options.split_whitespace().map(str::to_owned).collect();
+    let mut order = Order(args.seed);
+    let mut reports = Vec::new();
+    for kind in kinds {
+        let rounds = measure(kind, &binaries, &load, &options, args.pairs, &mut order)
+            .with_context(|| format!("overhead: {kind}"))?;
+        let report = ServerReport::new(kind, &rounds);
+        println!("{}", report::table(std::slice::from_ref(&report)));
+        reports.push(report);
+    }
+    let report = Report::new(args.pairs, &load, &options, reports)?;
+    if report.servers.len() > 1 {
+        println!("{}", report::table(&report.servers));
+    }
+    if let Some(file) = &args.json {
+        let text = serde_json::to_string_pretty(&report).context("cannot write the report as JSON")?;
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}
+
+fn measure(
+    kind: Kind,
+    binaries: &Binaries,
+    load: &Load,
+    options: &[String],
+    rounds: u32,
+    order: &mut Order,
+) -> Result<Vec<Round>> {
+    let server = Server::start(kind, binaries.demo_servers())?;
+    // The first window of a server pays for its memory and the processor's caches.
+    load.run(&server, binaries.demo_servers(), None)?;
+    let mut done = Vec::new();
+    for number in 1..=rounds {
+        let (mut attached, mut bare) = (None, Vec::new());
+        for slot in order.shuffled() {
+            if slot == 0 {
+                let profiler = Attached::start(binaries.whywait(), &server, load, options)?;
+                let window = load.run(&server, binaries.demo_servers(), Some(&profiler))?;
+                attached = Some((window, profiler.finish()?));
+            } else {
+                bare.push(load.run(&server, binaries.demo_servers(), None)?);
+            }
+        }
+        let (Some((attached, seen)), [first, second]) = (attached, bare.as_slice()) else {
+            bail!("a round has one attached window and two bare ones");
+        };
+        let round = Round { attached, bare: *first, null: *second, seen };
+        let change = Change::of(&round.attached, &round.bare);
+        println!(
+            "overhead: {kind}: round {number} of {rounds}: {:.0} to {:.0} requests/s ({:+.1} %)",
+            round.bare.per_second, round.attached.per_second, change.throughput
+        );
+        done.push(round);
+    }
+    Ok(done)
+}
+
+fn seconds(value: f64) -> Result<Duration> {
+    match Duration::try_from_secs_f64(value) {
+        Ok(span) if span >= Duration::from_millis(100) => Ok(span),
+        _ => bail!("overhead: {value} s is not a length for a window: give at least 0.1"),
+    }
+}
+
+/// Draws the order of the windows in a round; the same seed, the same orders (`SplitMix64`).
+struct Order(u64);
+
+impl Order {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// 0, 1 and 2 in one of the six orders, each as likely as the others.
+    fn shuffled(&mut self) -> [u8; 3] {
+        const ORDERS: [[u8; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+        let drawn = self.next() % 6;
+        ORDERS[usize::try_from(drawn).unwrap_or_default()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The attached window is first, second and last about equally often.
+    #[test]
+    fn attached_takes_every_place() {
+        let mut order = Order(1);
+        let mut places = [0_u32; 3];
+        for _ in 0..3000 {
+            let drawn = order.shuffled();
+            places[drawn.iter().position(|slot| *slot == 0).unwrap()] += 1;
+        }
+        assert!(places.iter().all(|count| (900..1100).contains(count)), "{places:?}");
+    }
+
+    #[test]
+    fn windows_have_a_length() {
+        assert!(seconds(0.0).is_err() && seconds(f64::NAN).is_err());
+        assert_eq!(seconds(1.5).unwrap(), Duration::from_millis(1500));
+    }
+}
