@@ -197,7 +197,7 @@ impl Sock {
         let inet = state.family != UNIX;
         let now = unsafe { bpf_ktime_get_ns() };
         let record = Conn {
-            header: header::<Conn>(kind::CONN, now, task.tid(), task.pid(), thread.next_seq()),
+            header: header::<Conn>(kind::CONN, now, task, thread),
             id: state.id,
             sock: self.0 as u64,
             established: state.established,

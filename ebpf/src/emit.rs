@@ -10,6 +10,7 @@ use whywait_ebpf::abi::{Header, counter};
 use crate::{
     globals::WAKE_AT,
     maps::{COUNTERS, EVENTS, LOST},
+    task::{Task, ThreadState},
 };
 
 /// Beyond the fill level the reader is woken within this many bytes, that is by one record or a few; it is
@@ -32,18 +33,31 @@ pub fn lost(kind: u16) {
     }
 }
 
-/// The header of a record of type `T`.
+/// The header of a record of type `T` about a thread of the target.
 #[inline(always)]
-pub fn header<T>(kind: u16, ts: u64, tid: u32, pid: u32, seq: u32) -> Header {
+pub fn header<T>(kind: u16, ts: u64, task: Task, thread: &mut ThreadState) -> Header {
+    let spun = thread.spun;
+    thread.spun = 0;
+    let mut header = nobodys::<T>(kind, ts);
+    header.tid = task.tid();
+    header.pid = task.pid();
+    header.seq = thread.next_seq();
+    header.spun = spun;
+    header
+}
+
+/// The header of a record of type `T` about none of the target's threads.
+#[inline(always)]
+pub fn nobodys<T>(kind: u16, ts: u64) -> Header {
     Header {
         ts,
-        tid,
-        pid,
-        seq,
+        tid: 0,
+        pid: 0,
+        seq: 0,
         cpu: unsafe { bpf_get_smp_processor_id() } as u16,
         kind,
         len: size_of::<T>() as u32,
-        reserved: 0,
+        spun: 0,
     }
 }
 

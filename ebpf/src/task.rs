@@ -62,6 +62,10 @@ pub struct ThreadState {
     pub seq: u32,
     /// Flags of `contention_begin`.
     pub lock_flags: u32,
+    /// Nanoseconds spun for kernel locks since its last record.
+    pub spun: u32,
+    /// 1: it left the CPU while it waited for the kernel lock.
+    pub lock_blocked: u32,
     /// See `off_cpu`.
     pub flags: u8,
     /// See `file_kind`.

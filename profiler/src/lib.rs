@@ -6,10 +6,13 @@
 //! kernel ──ring──▶ decode ──▶ clock ──▶ window ──▶ report
 //! ```
 
+pub mod cli;
 pub mod clock;
 pub mod decode;
+pub mod observe;
 pub mod platform;
 pub mod probe;
+pub mod report;
 pub mod ring;
 pub mod units;
 pub mod window;

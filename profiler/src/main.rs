@@ -1,1 +1,10 @@
-fn main() {}
+//! The `whywait` program.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use whywait::cli;
+
+fn main() -> ExitCode {
+    cli::run(cli::Cli::parse())
+}

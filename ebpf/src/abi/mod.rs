@@ -11,7 +11,7 @@ mod socket;
 pub use control::{Control, LockStat, SyscallStat, WaitStat, counter, mode};
 pub use plain::Plain;
 pub use sched::{
-    KernelLock, OffCpu, Thread, ThreadEnd, born, file_kind, off_cpu, task_state,
+ OffCpu, Thread, ThreadEnd, born, file_kind, off_cpu, task_state,
 };
 pub use socket::{Conn, HEAD_LEN, SockHead, SockOp, SockState, op, role, sock_flag};
 
@@ -34,10 +34,8 @@ pub mod kind {
     pub const THREAD: u16 = 6;
     /// [`ThreadEnd`](super::ThreadEnd): a thread ended.
     pub const THREAD_END: u16 = 7;
-    /// [`KernelLock`](super::KernelLock): a thread got a kernel lock that it had to wait for.
-    pub const KERNEL_LOCK: u16 = 8;
     /// One more than the largest kind: the size of tables by kind.
-    pub const COUNT: u16 = 9;
+    pub const COUNT: u16 = 8;
 
     /// The kind's name, for counters and messages.
     pub const fn name(kind: u16) -> &'static str {
@@ -49,7 +47,6 @@ pub mod kind {
             SOCK_STATE => "sock_state",
             THREAD => "thread",
             THREAD_END => "thread_end",
-            KERNEL_LOCK => "kernel_lock",
             _ => "unknown",
         }
     }
@@ -73,8 +70,8 @@ pub struct Header {
     pub kind: u16,
     /// Bytes of the whole record.
     pub len: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Nanoseconds that the thread spun for kernel locks since its last record.
+    pub spun: u32,
 }
 
 const _: () = assert!(size_of::<Header>() == 32 && align_of::<Header>() == 8);

@@ -1,4 +1,4 @@
-//! Records about threads: intervals off the CPU, kernel locks, births and ends.
+//! Records about threads: intervals off the CPU, births and ends.
 
 use super::Header;
 
@@ -125,21 +125,3 @@ pub struct ThreadEnd {
     /// The thread.
     pub header: Header,
 }
-
-/// A thread got a kernel lock for which it had to wait.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KernelLock {
-    /// `ts`: got the lock.
-    pub header: Header,
-    /// When it began to wait.
-    pub begin: u64,
-    /// Address of the lock.
-    pub lock: u64,
-    /// `LCB_F_*` flags of `lock:contention_begin`: 1 spin, 2 read, 4 write, 8 rt, 16 per-CPU, 32 mutex.
-    pub flags: u32,
-    /// System call that the thread was in; negative: none.
-    pub syscall: i32,
-}
-
-const _: () = assert!(size_of::<KernelLock>() == 32 + 24);

@@ -15,7 +15,7 @@ use whywait_ebpf::abi::{SockOp, SockState, kind, op, role};
 
 use crate::{
     conns::{ConnState, Sock, UNIX},
-    emit::{header, send},
+    emit::{header, nobodys, send},
     globals::{SKB_HEAD, SKB_LEN, SKB_TRANSPORT},
     maps::{CONNS, PORTS, UNIX_LISTENERS},
     mem::peek,
@@ -109,7 +109,7 @@ fn connects(sock: Sock) {
     sock.announce(conn, task, thread);
     let now = unsafe { bpf_ktime_get_ns() };
     let record = SockOp {
-        header: header::<SockOp>(kind::SOCK_OP, now, task.tid(), task.pid(), thread.next_seq()),
+        header: header::<SockOp>(kind::SOCK_OP, now, task, thread),
         conn: conn.id,
         entered: thread.entered,
         arrival: 0,
@@ -149,11 +149,9 @@ fn ends(sock: Sock, old: u32, new: u32) {
 #[inline(always)]
 fn tell(conn: &ConnState, old: u32, new: u32, now: u64) {
     let task = Task::current();
-    let (tid, pid, seq) = match task.state() {
-        Some(thread) => (task.tid(), task.pid(), thread.next_seq()),
-        None => (0, 0, 0),
+    let header = match task.state() {
+        Some(thread) => header::<SockState>(kind::SOCK_STATE, now, task, thread),
+        None => nobodys::<SockState>(kind::SOCK_STATE, now),
     };
-    let record =
-        SockState { header: header::<SockState>(kind::SOCK_STATE, now, tid, pid, seq), conn: conn.id, old, new };
-    send(kind::SOCK_STATE, record);
+    send(kind::SOCK_STATE, SockState { header, conn: conn.id, old, new });
 }

@@ -1,21 +1,15 @@
 //! Waits for the kernel's own locks.
 //!
 //! - Hooks: `lock:contention_begin`, `lock:contention_end`, as BTF tracepoints. They fire only when a lock is taken.
+//!   They may fire inside the ring's own lock, or that of a hash bucket, so nothing is sent from here: a wait that blocks is
+//!   an interval off the CPU, marked; the time of one that spins goes with the thread's next record.
 //! - Cost: one look-up in task storage for somebody else's thread.
 //! - Minimum kernel: 5.19.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
-use whywait_ebpf::abi::{KernelLock, LockStat, kind};
+use whywait_ebpf::abi::LockStat;
 
-use crate::{
-    emit::{header, send},
-    maps::KERNEL_LOCKS,
-    task::Task,
-};
-
-/// Waits shorter than this are only counted: a spin of less than a microsecond is not why a request waits, and each
-/// record would cost as much again.
-const SENT_FROM: u64 = 1_000;
+use crate::{maps::KERNEL_LOCKS, task::Task};
 
 #[btf_tracepoint(function = "contention_begin")]
 fn contention_begin(ctx: BtfTracePointContext) -> i32 {
@@ -24,6 +18,7 @@ fn contention_begin(ctx: BtfTracePointContext) -> i32 {
         if thread.lock_begin == 0 {
             thread.lock = ctx.arg::<u64>(0);
             thread.lock_flags = ctx.arg::<u32>(1);
+            thread.lock_blocked = 0;
             thread.lock_begin = unsafe { bpf_ktime_get_ns() };
         }
     }
@@ -32,8 +27,7 @@ fn contention_begin(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "contention_end")]
 fn contention_end(ctx: BtfTracePointContext) -> i32 {
-    let task = Task::current();
-    if let Some(thread) = task.state() {
+    if let Some(thread) = Task::current().state() {
         let lock = ctx.arg::<u64>(0);
         if thread.lock_begin == 0 || lock != thread.lock {
             return 0;
@@ -43,15 +37,8 @@ fn contention_end(ctx: BtfTracePointContext) -> i32 {
         thread.lock_begin = 0;
         let waited = now.saturating_sub(begin);
         add(lock, waited, thread.lock_flags);
-        if waited >= SENT_FROM {
-            let record = KernelLock {
-                header: header::<KernelLock>(kind::KERNEL_LOCK, now, task.tid(), task.pid(), thread.next_seq()),
-                begin,
-                lock,
-                flags: thread.lock_flags,
-                syscall: task.registers().syscall(),
-            };
-            send(kind::KERNEL_LOCK, record);
+        if thread.lock_blocked == 0 {
+            thread.spun = thread.spun.saturating_add(waited as u32);
         }
     }
     0

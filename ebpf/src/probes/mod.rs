@@ -2,6 +2,7 @@
 
 mod accept;
 mod arrival;
+mod count;
 mod kernel_lock;
 mod process;
 mod sched;

@@ -46,8 +46,7 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     let task = Task(ctx.arg::<*const u8>(0));
     if let Some(thread) = task.state() {
         let now = unsafe { bpf_ktime_get_ns() };
-        let seq = thread.next_seq();
-        let record = ThreadEnd { header: header::<ThreadEnd>(kind::THREAD_END, now, task.tid(), task.pid(), seq) };
+        let record = ThreadEnd { header: header::<ThreadEnd>(kind::THREAD_END, now, task, thread) };
         send(kind::THREAD_END, record);
     }
     0
@@ -84,7 +83,7 @@ fn task_rename(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn describe(task: Task, thread: &mut ThreadState, how: u8, now: u64) -> Thread {
     Thread {
-        header: header::<Thread>(kind::THREAD, now, task.tid(), task.pid(), thread.next_seq()),
+        header: header::<Thread>(kind::THREAD, now, task, thread),
         start_time: unsafe { load(task.0, &TASK_START_TIME) },
         parent_tid: 0,
         parent_pid: 0,

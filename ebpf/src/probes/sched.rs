@@ -44,6 +44,7 @@ fn leave(task: Task, thread: &mut ThreadState, state: u32) {
     thread.nvcsw = nvcsw;
     if thread.lock_begin != 0 {
         flags |= off_cpu::KERNEL_LOCK;
+        thread.lock_blocked = 1;
     }
     let bits: u8 = unsafe { load(task.0, &TASK_IN_IOWAIT) };
     if u32::from(bits) & TASK_IN_IOWAIT_MASK.load() != 0 {
@@ -105,15 +106,14 @@ fn come_back(task: Task, thread: &mut ThreadState) {
         return;
     }
     let now = unsafe { bpf_ktime_get_ns() };
-    let pid = task.pid();
-    let record = interval(thread, task.tid(), pid, now, 0);
+    let record = interval(task, thread, now, 0);
     let ready = if record.woken != 0 { record.woken } else { record.left };
     let delay = now.saturating_sub(ready);
     if let Some(bucket) = RUN_QUEUE.get_ptr_mut(hist::index(delay) as u32) {
         unsafe { *bucket += 1 };
     }
     if record.syscall == syscalls::FUTEX && record.flags & off_cpu::VOLUNTARY != 0 {
-        futex_wait(FutexKey { address: record.args[0], pid: u64::from(pid) }, ready.saturating_sub(record.left));
+        futex_wait(FutexKey { address: record.args[0], pid: u64::from(record.header.pid) }, ready.saturating_sub(record.left));
     }
     thread.left = 0;
     thread.flags = 0;
@@ -138,7 +138,7 @@ fn futex_wait(key: FutexKey, nanos: u64) {
 
 /// The record of a thread's interval off the CPU that ends, or is looked at, at `now`.
 #[inline(always)]
-pub fn interval(thread: &mut ThreadState, tid: u32, pid: u32, now: u64, more_flags: u8) -> OffCpu {
+pub fn interval(task: Task, thread: &mut ThreadState, now: u64, more_flags: u8) -> OffCpu {
     // A waker on another CPU may begin before the thread has quite left: it was woken at once then. A thread that was
     // preempted needs no waker, and what is noted is of an earlier wait.
     let voluntary = thread.flags & off_cpu::VOLUNTARY != 0;
@@ -152,7 +152,7 @@ pub fn interval(thread: &mut ThreadState, tid: u32, pid: u32, now: u64, more_fla
     let queued = if thread.queued >= thread.left { thread.queued } else { woken };
     let known = thread.woken >= thread.left;
     OffCpu {
-        header: header::<OffCpu>(kind::OFF_CPU, now, tid, pid, thread.next_seq()),
+        header: header::<OffCpu>(kind::OFF_CPU, now, task, thread),
         left: thread.left,
         woken,
         queued,

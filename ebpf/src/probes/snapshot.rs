@@ -83,7 +83,7 @@ fn flush(task: Task) {
         return;
     }
     let now = unsafe { bpf_ktime_get_ns() };
-    let record = sched::interval(thread, task.tid(), task.pid(), now, off_cpu::OPEN);
+    let record = sched::interval(task, thread, now, off_cpu::OPEN);
     send(kind::OFF_CPU, record);
 }
 

@@ -150,7 +150,7 @@ pub fn operation(
     let conn_seq = conn.seq;
     conn.seq = conn_seq.wrapping_add(1);
     SockOp {
-        header: header::<SockOp>(kind::SOCK_OP, now, task.tid(), task.pid(), thread.next_seq()),
+        header: header::<SockOp>(kind::SOCK_OP, now, task, thread),
         conn: conn.id,
         entered: thread.entered,
         arrival,

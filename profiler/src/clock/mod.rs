@@ -77,6 +77,12 @@ impl RequestClock {
     /// Takes the next event; requests that it finishes are added to `done`.
     pub fn apply(&mut self, event: &Event, done: &mut Vec<Request>) {
         self.check_gap(event);
+        if event.spun > 0 {
+            let until = if let What::OffCpu(interval) = &event.what { Ns(interval.left) } else { event.at };
+            let thread = self.thread(event.tid, event.pid);
+            thread.run_to(until);
+            thread.spun(u64::from(event.spun));
+        }
         match &event.what {
             What::OffCpu(interval) => self.off_cpu(event.tid, event.pid, event.at, interval),
             What::Socket { op, head } => self.socket(event, op, head, done),
@@ -90,12 +96,6 @@ impl RequestClock {
                 }
             }
             What::ThreadEnd => self.thread_end(event.tid, event.at),
-            What::KernelLock(lock) => {
-                // A wait that blocked is an interval off the CPU already; one that spun is CPU time until it is told.
-                let thread = self.thread(event.tid, event.pid);
-                thread.run_to(event.at);
-                spin(&mut thread.pending, Ns(lock.begin), event.at);
-            }
         }
     }
 
@@ -182,11 +182,9 @@ impl RequestClock {
             self.hand_over(tid, interval, left);
         } else if wait == Wait::Preempted {
             self.thread(tid, pid).queued(left, at);
-        } else if self.is_idle(tid, wait, interval) {
+        } else if self.is_idle(tid, wait) {
             self.let_go(tid, left);
-            let timed_out = interval.timeout >= 0
-                && (interval.timeout.unsigned_abs()..=interval.timeout.unsigned_abs() + TIMEOUT_SLACK)
-                    .contains(&ready.since(left).saturating_add(TIMEOUT_SLACK / 20));
+            let timed_out = timed_out(interval.timeout, ready.since(left));
             let accepts = matches!(interval.syscall, call::ACCEPT | call::ACCEPT4);
             let thread = self.thread(tid, pid);
             thread.queued(ready, at);
@@ -221,7 +219,7 @@ impl RequestClock {
     }
 
     /// Whether a wait ends the thread's ownership.
-    fn is_idle(&self, tid: Tid, wait: Wait, interval: &OffCpu) -> bool {
+    fn is_idle(&self, tid: Tid, wait: Wait) -> bool {
         let Some(thread) = self.threads.get(&tid) else { return true };
         let busy = self.busy_with(thread, tid);
         match wait {
@@ -237,7 +235,6 @@ impl RequestClock {
             },
             // After a response a thread may wait and then write more of it; with nothing to finish it is idle.
             Wait::State(_) | Wait::Send(_) => {
-                let _ = interval;
                 busy.is_none() && thread.owner.is_none_or(|id| !self.open.contains_key(&id))
             }
         }
@@ -619,21 +616,13 @@ fn give(request: &mut Open, stretches: &[Stretch], rank: Rank) {
     }
 }
 
-/// CPU time since `from` was spent spinning for a kernel lock.
-fn spin(pending: &mut Vec<Stretch>, from: Ns, to: Ns) {
-    let mut spun = Vec::new();
-    for stretch in pending.iter_mut().rev() {
-        if stretch.to <= from {
-            break;
-        }
-        if stretch.state == State::OnCpu {
-            let begin = stretch.from.max(from);
-            spun.push(Stretch { from: begin, to: stretch.to.min(to), state: State::KernelLock });
-            stretch.to = begin;
-        }
-    }
-    pending.retain(|stretch| stretch.to > stretch.from);
-    pending.extend(spun);
+/// Whether a wait ended because its time was over.
+fn timed_out(timeout: i64, waited: u64) -> bool {
+    // The thread is on its way to sleep for a moment before it has left the CPU: that much shorter it may seem.
+    const BEFORE: u64 = 50_000;
+    u64::try_from(timeout).is_ok_and(|timeout| {
+        waited.saturating_add(BEFORE) >= timeout && waited <= timeout.saturating_add(TIMEOUT_SLACK)
+    })
 }
 
 /// When a connection was accepted, as far as its reader's own waits tell.

@@ -98,6 +98,22 @@ impl Thread {
         self.run_queue.push_back((from, to));
     }
 
+    /// The last `nanos` of its time on the CPU were spent spinning for kernel locks.
+    pub fn spun(&mut self, mut nanos: u64) {
+        let mut spun = Vec::new();
+        for stretch in self.pending.iter_mut().rev().filter(|stretch| stretch.state == State::OnCpu) {
+            let part = nanos.min(stretch.to.since(stretch.from));
+            let begin = Ns(stretch.to.0 - part);
+            spun.push(Stretch { from: begin, to: stretch.to, state: State::KernelLock });
+            stretch.to = begin;
+            nanos -= part;
+            if nanos == 0 {
+                break;
+            }
+        }
+        self.pending.extend(spun);
+    }
+
     /// Its waits for a CPU that end after `since`.
     pub fn queued_since(&self, since: Ns) -> impl Iterator<Item = (Ns, Ns)> + '_ {
         self.run_queue.iter().copied().filter(move |(_, to)| *to > since)

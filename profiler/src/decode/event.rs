@@ -1,6 +1,6 @@
 //! What the rest of the program speaks of.
 
-use whywait_ebpf::abi::{Conn, KernelLock, OffCpu, SockOp, SockState, Thread};
+use whywait_ebpf::abi::{Conn, OffCpu, SockOp, SockState, Thread};
 
 use crate::units::{Ns, Pid, Tid};
 
@@ -21,6 +21,8 @@ pub struct Event {
     pub seq: u32,
     /// CPU that sent it.
     pub cpu: u16,
+    /// Nanoseconds that the thread spun for kernel locks since its last record, up to where this one begins.
+    pub spun: u32,
     /// What it was.
     pub what: What,
 }
@@ -45,6 +47,4 @@ pub enum What {
     Thread(Thread),
     /// A thread ended.
     ThreadEnd,
-    /// A thread got a kernel lock that it had to wait for.
-    KernelLock(KernelLock),
 }

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 use whywait_ebpf::abi::{
-    Conn, HEAD_LEN, Header, KernelLock, OffCpu, Plain, SockHead, SockOp, SockState, Thread, ThreadEnd, kind,
+    Conn, HEAD_LEN, Header, OffCpu, Plain, SockHead, SockOp, SockState, Thread, ThreadEnd, kind,
 };
 
 use super::event::{Event, What};
@@ -50,7 +50,6 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             read::<ThreadEnd>(header.kind, bytes)?;
             What::ThreadEnd
         }
-        kind::KERNEL_LOCK => What::KernelLock(read::<KernelLock>(header.kind, bytes)?),
         kind => return Err(DecodeError::UnknownKind { kind }),
     };
     Ok(Event {
@@ -59,6 +58,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         pid: Pid(header.pid),
         seq: header.seq,
         cpu: header.cpu,
+        spun: header.spun,
         what,
     })
 }
@@ -73,7 +73,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn header(kind: u16) -> Header {
-        Header { ts: 7, tid: 2, pid: 1, seq: 3, cpu: 1, kind, len: 0, reserved: 0 }
+        Header { ts: 7, tid: 2, pid: 1, seq: 3, cpu: 1, kind, len: 0, spun: 0 }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod btf;
 pub mod caps;
 pub mod cgroup;
+pub mod clock;
 mod error;
 pub mod kernel;
 pub mod launch;

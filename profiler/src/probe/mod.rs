@@ -6,10 +6,12 @@ mod maps;
 mod offsets;
 mod plan;
 mod session;
+mod stats;
 mod walk;
 
-pub use maps::{Counters, Loss};
-pub use plan::{Capability, Facts, Mode, PLAN, Probe, Tier};
+pub use maps::{Counters, LockWaits, Loss, SyscallCount};
+pub use plan::{Capability, Facts, Hook, Mode, PLAN, Probe, Tier, When};
+pub use stats::RunStats;
 pub use session::{AttachError, Options, Session};
 
 /// The compiled programs; `cargo xtask ebpf` makes them from `ebpf/`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aya::{
     Btf as KernelBtf, Ebpf, EbpfLoader,
     maps::{MapError, RingBuf},
-    programs::{Program, ProgramError},
+    programs::{Program, ProgramError, tp_btf::BtfTracePointLink},
 };
 use thiserror::Error;
 use whywait_ebpf::abi::mode;
@@ -86,6 +86,7 @@ pub struct Session {
     ebpf: Ebpf,
     mode: Mode,
     capabilities: Vec<Capability>,
+    counting: Option<BtfTracePointLink>,
 }
 
 const NO_PRIVILEGES: &str = "run whywait as root, or with CAP_BPF and CAP_PERFMON";
@@ -123,7 +124,7 @@ impl Session {
         })?;
         let kernel_btf = KernelBtf::from_sys_fs()
             .map_err(|error| AttachError::Load { why: error.to_string(), remedy: SEE_DOCTOR })?;
-        let mut session = Self { ebpf, mode, capabilities: Vec::new() };
+        let mut session = Self { ebpf, mode, capabilities: Vec::new(), counting: None };
         for probe in PLAN.iter().filter(|probe| mode.wants(probe, facts)) {
             let failure = session.attach_one(probe, &kernel_btf).err();
             if let Some(why) = &failure
@@ -266,6 +267,31 @@ impl Session {
     /// When the map cannot be read.
     pub fn run_queue_histogram(&self) -> Result<Vec<u64>, AttachError> {
         Ok(maps::run_queue_histogram(&self.ebpf)?)
+    }
+
+    /// Counts system calls from now on, until [`Session::stop_counting_syscalls`]: every system call of the machine is slower meanwhile.
+    ///
+    /// # Errors
+    /// When the program cannot be loaded or attached; why.
+    pub fn count_syscalls(&mut self) -> Result<(), String> {
+        if self.mode.syscalls || self.counting.is_some() {
+            return Ok(());
+        }
+        let btf = KernelBtf::from_sys_fs().map_err(|error| error.to_string())?;
+        let Some(Program::BtfTracePoint(program)) = self.ebpf.program_mut("count_syscalls") else {
+            return Err("the object does not have it".to_owned());
+        };
+        if program.fd().is_err() {
+            program.load("sys_enter", &btf).map_err(|error| describe(&error))?;
+        }
+        let id = program.attach().map_err(|error| describe(&error))?;
+        self.counting = Some(program.take_link(id).map_err(|error| describe(&error))?);
+        Ok(())
+    }
+
+    /// Counts no more system calls, unless they are traced anyway.
+    pub fn stop_counting_syscalls(&mut self) {
+        self.counting = None;
     }
 
     /// Runs of all programs, and their time, while the kernel's statistics were on.

@@ -21,11 +21,6 @@ impl Overlap {
         }
     }
 
-    /// Length of all intervals in nanoseconds.
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-
     /// How many overlap between `begin` and `end`: in the mean, and at most.
     pub fn mean_and_max(&self, begin: Ns, end: Ns) -> (f64, usize) {
         let length = end.since(begin);

@@ -25,11 +25,11 @@ impl Placement {
         let list =
             status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default();
         let cpus = parse_list(list);
-        let (Some(&server), Some(&last)) = (cpus.first(), cpus.last()) else { bail!("no CPU may be used") };
-        if server == last {
+        let (Some(&server), Some(&other)) = (cpus.first(), cpus.last()) else { bail!("no CPU may be used") };
+        if server == other {
             bail!("the server and its load need two CPUs");
         }
-        Ok(Self { server, load: if together { server } else { last } })
+        Ok(Self { server, load: if together { server } else { other } })
     }
 
     /// A command that runs on the server's CPU.
@@ -53,8 +53,8 @@ fn pinned(cpu: u32, program: impl AsRef<OsStr>) -> Command {
 /// The numbers in a list such as `0-3,8`.
 fn parse_list(list: &str) -> Vec<u32> {
     let range = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(first.trim().parse::<u32>().ok()?..=last.trim().parse::<u32>().ok()?)
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        Some(from.trim().parse::<u32>().ok()?..=to.trim().parse::<u32>().ok()?)
     };
     list.split(',').filter_map(range).flatten().collect()
 }

@@ -1,9 +1,8 @@
 //! `cargo xtask overhead`: what attaching costs a server that has no time to spare.
 //!
 //! Each server has one CPU, which a closed loop on another CPU keeps busy in short windows; whywait runs where the kernel
-//! puts it. A round has three of them, in random order: one with
-//! whywait attached and two without. The attached one is compared to the first of the others; the two bare ones,
-//! compared in the same way, show what the machine's noise alone makes of it.
+//! puts it. A round has three windows, in random order: one with whywait attached and two without. The attached one is
+//! compared to one of the others; those two, compared in the same way, show what the machine's noise alone makes of it.
 
 mod compare;
 mod cpu;
@@ -93,20 +92,22 @@ fn measure(
     load.run(&server, binaries.demo_servers(), None)?;
     let mut done = Vec::new();
     for number in 1..=rounds {
-        let (mut attached, mut bare) = (None, Vec::new());
+        let (mut attached, mut bare, mut null) = (None, None, None);
         for slot in order.shuffled() {
-            if slot == 0 {
-                let profiler = Attached::start(binaries.whywait(), &server, load, options)?;
-                let window = load.run(&server, binaries.demo_servers(), Some(&profiler))?;
-                attached = Some((window, profiler.finish()?));
-            } else {
-                bare.push(load.run(&server, binaries.demo_servers(), None)?);
+            match slot {
+                Slot::Attached => {
+                    let profiler = Attached::start(binaries.whywait(), &server, load, options)?;
+                    let window = load.run(&server, binaries.demo_servers(), Some(&profiler))?;
+                    attached = Some((window, profiler.finish()?));
+                }
+                Slot::Bare => bare = Some(load.run(&server, binaries.demo_servers(), None)?),
+                Slot::Null => null = Some(load.run(&server, binaries.demo_servers(), None)?),
             }
         }
-        let (Some((attached, seen)), [first, second]) = (attached, bare.as_slice()) else {
+        let (Some((attached, seen)), Some(bare), Some(null)) = (attached, bare, null) else {
             bail!("a round has one attached window and two bare ones");
         };
-        let round = Round { attached, bare: *first, null: *second, seen };
+        let round = Round { attached, bare, null, seen };
         let change = Change::of(&round.attached, &round.bare);
         println!(
             "overhead: {kind}: round {number} of {rounds}: {:.0} to {:.0} requests/s ({:+.1} %)",
@@ -124,6 +125,14 @@ fn seconds(value: f64) -> Result<Duration> {
     }
 }
 
+/// A window of a round. Which of the two without whywait is compared to is decided before either is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    Attached,
+    Bare,
+    Null,
+}
+
 /// Draws the order of the windows in a round; the same seed, the same orders (`SplitMix64`).
 struct Order(u64);
 
@@ -136,11 +145,16 @@ impl Order {
         mixed ^ (mixed >> 31)
     }
 
-    /// 0, 1 and 2 in one of the six orders, each as likely as the others.
-    fn shuffled(&mut self) -> [u8; 3] {
-        const ORDERS: [[u8; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
-        let drawn = self.next() % 6;
-        ORDERS[usize::try_from(drawn).unwrap_or_default()]
+    /// The windows in one of their six orders, each as likely as the others.
+    fn shuffled(&mut self) -> [Slot; 3] {
+        use Slot::{Attached, Bare, Null};
+        let mut slots = [Attached, Bare, Null];
+        let drawn = self.next();
+        slots.rotate_left(usize::try_from(drawn % 3).unwrap_or_default());
+        if drawn >> 63 == 1 {
+            slots.swap(1, 2);
+        }
+        slots
     }
 }
 
@@ -155,7 +169,7 @@ mod tests {
         let mut places = [0_u32; 3];
         for _ in 0..3000 {
             let drawn = order.shuffled();
-            places[drawn.iter().position(|slot| *slot == 0).unwrap()] += 1;
+            places[drawn.iter().position(|slot| *slot == Slot::Attached).unwrap()] += 1;
         }
         assert!(places.iter().all(|count| (900..1100).contains(count)), "{places:?}");
     }

@@ -1,0 +1,74 @@
+//! `whywait explain`: watch for a while, then say why requests wait.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use super::target::TargetArgs;
+use crate::{
+    observe::{Plan, observe},
+    platform::{
+        signals::StopFlag,
+        target::{Resolved, resolve},
+    },
+    report::{explain, write_text},
+};
+
+/// Options of `whywait explain`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Seconds to watch; by default 5, and for a command that whywait starts until it ends
+    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    duration: Option<Duration>,
+    /// Print one JSON object (whywait.explain/1) and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+/// Seconds, with a fraction.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;
+    if !(0.05..=86_400.0).contains(&value) {
+        return Err(format!("{text} seconds are not between 0.05 and 86400"));
+    }
+    Ok(Duration::from_secs_f64(value))
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the target cannot be found or attached to, or the report cannot be written.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let stop = StopFlag::install().context("cannot watch for Ctrl-C")?;
+    let (spec, options) = args.target.into_parts();
+    let duration = args.duration.or_else(|| spec.command.is_empty().then_some(Duration::from_secs(5)));
+    let resolved = resolve(&spec)?;
+    let plan = Plan { spec, options, duration, attached: Box::new(tell_attached), sink: None };
+    let observation = observe(resolved, plan, &stop)?;
+    let explanation = explain(&observation);
+    let mut out = io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &explanation)?;
+        writeln!(out)?;
+    } else {
+        write_text(&explanation, &mut out)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One line on standard error: what is watched, so that a script knows when to begin.
+fn tell_attached(target: &Resolved) {
+    let count = target.pids.len();
+    let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+    let first = target.pids.first().map_or(0, |pid| pid.0);
+    eprintln!("attached to {} ({first}{more})", target.command);
+    if let Some(command) = &target.launched {
+        eprintln!("its output goes to {}", command.output_path().display());
+    }
+}

@@ -1,0 +1,132 @@
+//! Bytes to a window: everything behind the ring, live or from a file. Pure.
+
+use whywait_ebpf::abi::{Header, Plain};
+
+use crate::{
+    clock::{Request, RequestClock, Tally},
+    decode::{Reorder, decode},
+    units::Ns,
+    window::Window,
+};
+
+/// How far two CPUs' records may be out of order: an interrupt between taking the time and reserving room is far shorter.
+const SLACK: u64 = 2_000_000;
+
+/// Takes each finished request.
+pub type Sink = Box<dyn FnMut(&Request)>;
+
+/// Decoding, order, clock and window in a row.
+pub struct Pipeline {
+    order: Reorder,
+    clock: RequestClock,
+    window: Window,
+    done: Vec<Request>,
+    sink: Option<Sink>,
+    unreadable: u64,
+    slice: Option<(Ns, Ns)>,
+    in_slice: u64,
+}
+
+impl Pipeline {
+    /// A pipeline whose window begins at `begin`.
+    pub fn new(begin: Ns, sink: Option<Sink>) -> Self {
+        Self {
+            order: Reorder::new(SLACK),
+            clock: RequestClock::new(),
+            window: Window::new(begin),
+            done: Vec::new(),
+            sink,
+            unreadable: 0,
+            slice: None,
+            in_slice: 0,
+        }
+    }
+
+    /// Takes records one after the other, as the reader hands them on.
+    pub fn records(&mut self, mut bytes: &[u8]) {
+        while let Some(header) = Header::from_bytes(bytes) {
+            let length = header.len as usize;
+            if length < size_of::<Header>() || length > bytes.len() {
+                break;
+            }
+            let (record, rest) = bytes.split_at(length);
+            // The ring aligns its records to eight bytes, and so do the layouts.
+            bytes = rest;
+            match decode(record) {
+                Ok(event) => self.order.push(event),
+                Err(_) => self.unreadable += 1,
+            }
+        }
+        self.unreadable += u64::from(!bytes.is_empty());
+        while let Some(event) = self.order.pop() {
+            self.clock.apply(&event, &mut self.done);
+            self.window.event(&event);
+        }
+        self.pass_on();
+    }
+
+    /// Records were lost: what is open cannot be trusted.
+    pub fn loss(&mut self) {
+        self.clock.loss();
+    }
+
+    /// Ends the window: nothing that was over later belongs to it.
+    pub fn finish(&mut self, end: Ns) {
+        while let Some(event) = self.order.take() {
+            if event.at <= end {
+                self.clock.apply(&event, &mut self.done);
+                self.window.event(&event);
+            }
+        }
+        self.clock.finish(end, &mut self.done);
+        self.pass_on();
+        self.window.close(end);
+    }
+
+    fn pass_on(&mut self) {
+        for request in self.done.drain(..) {
+            self.window.request(&request);
+            self.in_slice += u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
+            if let Some(sink) = &mut self.sink {
+                sink(&request);
+            }
+        }
+    }
+
+    /// From now on requests are counted that end in a slice of the run.
+    pub fn begin_slice(&mut self, at: Ns) {
+        self.slice = Some((at, Ns(u64::MAX)));
+    }
+
+    /// The slice is over; requests that ended in it may still come.
+    pub fn end_slice(&mut self, at: Ns) {
+        if let Some((_, end)) = &mut self.slice {
+            *end = at;
+        }
+    }
+
+    /// Requests that ended in the slice.
+    pub fn in_slice(&self) -> u64 {
+        self.in_slice
+    }
+
+    /// The window.
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// What the clock counted beside the requests.
+    pub fn tally(&self) -> Tally {
+        self.clock.tally()
+    }
+
+    /// Records that were later than the order allows for.
+    pub fn late(&self) -> u64 {
+        self.order.late()
+    }
+
+    /// Records that could not be read.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+}

@@ -1,0 +1,212 @@
+//! Attach, watch, detach.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::RecvTimeoutError;
+use thiserror::Error;
+
+use super::{
+    pipeline::{Pipeline, Sink},
+    slice::{self, Slice},
+};
+use crate::{
+    platform::{
+        cgroup,
+        clock::monotonic,
+        proc,
+        signals::StopFlag,
+        target::{Resolved, TargetSpec},
+    },
+    probe::{AttachError, Capability, Counters, LockWaits, Loss, Mode, Options, Session, SyscallCount},
+    ring::{Reader, ReaderError},
+    units::Pid,
+};
+
+/// How often losses, the clock on the wall and the target are looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// How long a command that whywait started is given to end.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What to watch, and for how long.
+pub struct Plan {
+    /// The target as the user named it.
+    pub spec: TargetSpec,
+    /// How to attach.
+    pub options: Options,
+    /// How long; `None`: until stopped, or until the target ends.
+    pub duration: Option<Duration>,
+    /// Called once, when everything is attached.
+    pub attached: Box<dyn FnOnce(&Resolved)>,
+    /// Takes each finished request.
+    pub sink: Option<Sink>,
+}
+
+/// What came of a run.
+pub struct Observation {
+    /// Processes that were named.
+    pub pids: Vec<Pid>,
+    /// The target's name.
+    pub command: String,
+    /// Ports that it listens on.
+    pub ports: Vec<u16>,
+    /// The window, and what the clock counted.
+    pub pipeline: Pipeline,
+    /// Records that found no room.
+    pub loss: Loss,
+    /// The programs' counters.
+    pub counters: Counters,
+    /// What the slice found.
+    pub slice: slice::Findings,
+    /// Every program, attached or not.
+    pub capabilities: Vec<Capability>,
+    /// How the kernel was asked.
+    pub mode: Mode,
+    /// System calls, where they were traced.
+    pub syscalls: Vec<SyscallCount>,
+    /// Waits by futex.
+    pub futexes: Vec<LockWaits>,
+    /// Waits by kernel lock.
+    pub kernel_locks: Vec<LockWaits>,
+    /// CPU time of whywait itself in nanoseconds.
+    pub own_cpu_ns: u64,
+    /// The target ended before the time was over.
+    pub target_ended: bool,
+}
+
+/// Why a run failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ObserveError {
+    /// The programs could not be attached.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The ring could not be read.
+    #[error(transparent)]
+    Reader(#[from] ReaderError),
+    /// The command could not be started.
+    #[error(transparent)]
+    Launch(#[from] crate::platform::launch::LaunchError),
+    /// The target ended while whywait attached.
+    #[error("process {pid} ended while whywait attached to it; start it again, or let whywait start it: `whywait explain -- COMMAND`")]
+    Ended {
+        /// The process.
+        pid: Pid,
+    },
+}
+
+/// Watches a target.
+///
+/// # Errors
+/// When the programs cannot be attached, or the command cannot be started. Nothing stays attached then.
+pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Observation, ObserveError> {
+    let own_cpu = proc::self_cpu_ns();
+    let mut session = Session::attach(plan.options)?;
+    let reader = Reader::start(session.take_ring()?)?;
+    session.add(&target.pids)?;
+    if let Some(gone) = target.pids.iter().find(|pid| !proc::process_exists(**pid))
+        && target.pids.iter().all(|pid| !proc::process_exists(*pid))
+    {
+        return Err(ObserveError::Ended { pid: *gone });
+    }
+    let mut pipeline = Pipeline::new(monotonic(), plan.sink);
+    if let Some(command) = &mut target.launched {
+        command.go()?;
+    }
+    (plan.attached)(&target);
+
+    let mut slice = Slice::of(plan.duration);
+    let mut lost = 0;
+    let mut target_ended = false;
+    let began = Instant::now();
+    let mut next_tick = began + TICK;
+    loop {
+        let until = next_tick.saturating_duration_since(Instant::now());
+        match reader.batches().recv_timeout(until) {
+            Ok(batch) => pipeline.records(&batch),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if Instant::now() < next_tick {
+            continue;
+        }
+        next_tick = Instant::now() + TICK;
+        let elapsed = began.elapsed();
+        let loss = session.loss()?.total();
+        if loss > lost {
+            lost = loss;
+            pipeline.loss();
+        }
+        slice.tick(&mut session, &mut pipeline, elapsed);
+        join_late(&plan.spec, &mut target, &mut session)?;
+        target_ended = ended(&mut target);
+        if stop.is_set() || target_ended || plan.duration.is_some_and(|duration| elapsed >= duration) {
+            break;
+        }
+    }
+    slice.end(&mut session, &mut pipeline, began.elapsed());
+    session.flush()?;
+    let end = monotonic();
+    reader.stop();
+    while let Ok(batch) = reader.batches().recv() {
+        pipeline.records(&batch);
+    }
+    let loss = session.loss()?;
+    if loss.total() > lost {
+        pipeline.loss();
+    }
+    pipeline.finish(end);
+    let observation = Observation {
+        command: target.command.clone(),
+        ports: current_ports(&target),
+        pids: target.pids.clone(),
+        pipeline,
+        loss,
+        counters: session.counters()?,
+        slice: slice.findings(),
+        capabilities: session.capabilities().to_vec(),
+        mode: session.mode(),
+        syscalls: session.syscalls()?,
+        futexes: session.futexes()?,
+        kernel_locks: session.kernel_locks()?,
+        own_cpu_ns: proc::self_cpu_ns().saturating_sub(own_cpu),
+        target_ended,
+    };
+    drop(session);
+    if let Some(command) = &mut target.launched {
+        command.terminate(GRACE);
+    }
+    Ok(observation)
+}
+
+/// Processes that have entered the control group since.
+fn join_late(spec: &TargetSpec, target: &mut Resolved, session: &mut Session) -> Result<(), AttachError> {
+    let Some(path) = &spec.cgroup else { return Ok(()) };
+    let Ok(members) = cgroup::cgroup_members(path) else { return Ok(()) };
+    let own = std::process::id();
+    let new: Vec<Pid> = members.into_iter().filter(|pid| pid.0 != own && !target.pids.contains(pid)).collect();
+    if !new.is_empty() {
+        session.add(&new)?;
+        target.pids.extend(new);
+    }
+    Ok(())
+}
+
+/// Whether nothing of the target is left that was named.
+fn ended(target: &mut Resolved) -> bool {
+    if let Some(command) = &mut target.launched {
+        return command.try_wait().is_some();
+    }
+    target.pids.iter().all(|pid| !proc::process_exists(*pid))
+}
+
+/// Ports as they are now: a command that was started for this listens on none before.
+fn current_ports(target: &Resolved) -> Vec<u16> {
+    if target.launched.is_none() {
+        return target.ports.clone();
+    }
+    let mut pids = target.pids.clone();
+    for pid in &target.pids {
+        pids.extend(proc::descendants(*pid));
+    }
+    crate::platform::sockets::listening_ports(&pids).unwrap_or_default()
+}

@@ -1,0 +1,100 @@
+//! What is too dear to measure all the time is measured for a slice of the run: the number of system calls, and the time that
+//! the programs themselves take.
+
+use std::time::Duration;
+
+use super::pipeline::Pipeline;
+use crate::{
+    platform::clock::monotonic,
+    probe::{RunStats, Session},
+};
+
+/// The slice begins at this share of the run…
+const BEGINS: f64 = 0.4;
+/// …and takes this share of it…
+const SHARE: f64 = 0.05;
+/// …but no less than this…
+const SHORTEST: Duration = Duration::from_millis(100);
+/// …and no more than this.
+const LONGEST: Duration = Duration::from_millis(500);
+
+/// A stage of the slice.
+enum Stage {
+    Before,
+    Within { stats: Option<RunStats>, runs: u64, time: Duration, calls: u64, began: Duration },
+    After,
+}
+
+/// What the slice found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Findings {
+    /// Program runs in the slice, and nanoseconds that they took; `None` where the kernel does not tell.
+    pub runs: Option<(u64, u64)>,
+    /// System calls in the slice; `None` where they could not be counted.
+    pub syscalls: Option<u64>,
+    /// Its length.
+    pub length: Duration,
+}
+
+/// The slice of a run.
+pub struct Slice {
+    begins: Duration,
+    ends: Duration,
+    stage: Stage,
+    findings: Findings,
+}
+
+impl Slice {
+    /// The slice of a run of this length; a run without an end has it after the first two seconds.
+    pub fn of(run: Option<Duration>) -> Self {
+        let run = run.unwrap_or(Duration::from_secs(5));
+        let length = run.mul_f64(SHARE).clamp(SHORTEST, LONGEST);
+        let begins = run.mul_f64(BEGINS);
+        Self { begins, ends: begins + length, stage: Stage::Before, findings: Findings::default() }
+    }
+
+    /// Called now and then with the time since the run began.
+    pub fn tick(&mut self, session: &mut Session, pipeline: &mut Pipeline, elapsed: Duration) {
+        match self.stage {
+            Stage::Before if elapsed >= self.begins => {
+                let stats = RunStats::enable().ok();
+                let (runs, time) = session.run_stats();
+                let counts = session.count_syscalls().is_ok();
+                self.findings.syscalls = counts.then_some(0);
+                let calls = calls(session);
+                self.stage = Stage::Within { stats, runs, time, calls, began: elapsed };
+                pipeline.begin_slice(monotonic());
+            }
+            Stage::Within { .. } if elapsed >= self.ends => self.end(session, pipeline, elapsed),
+            _ => {}
+        }
+    }
+
+    /// Ends the slice, if it is not over.
+    pub fn end(&mut self, session: &mut Session, pipeline: &mut Pipeline, elapsed: Duration) {
+        let before = std::mem::replace(&mut self.stage, Stage::After);
+        let Stage::Within { stats, runs, time, calls: calls_before, began } = before else {
+            return;
+        };
+        pipeline.end_slice(monotonic());
+        let (runs_now, time_now) = session.run_stats();
+        if stats.is_some() {
+            let nanos = u64::try_from((time_now.saturating_sub(time)).as_nanos()).unwrap_or(u64::MAX);
+            self.findings.runs = Some((runs_now.saturating_sub(runs), nanos));
+        }
+        if self.findings.syscalls.is_some() {
+            self.findings.syscalls = Some(calls(session).saturating_sub(calls_before));
+        }
+        session.stop_counting_syscalls();
+        self.findings.length = elapsed.saturating_sub(began);
+    }
+
+    /// What it found.
+    pub fn findings(&self) -> Findings {
+        self.findings
+    }
+}
+
+fn calls(session: &Session) -> u64 {
+    session.syscalls().map_or(0, |counts| counts.iter().map(|count| count.count).sum())
+}
