@@ -131,6 +131,27 @@ pub struct Group {
     pub mean: Breakdown,
 }
 
+/// What a thread did.
+#[derive(Clone, Debug, Serialize)]
+pub struct ThreadUse {
+    /// Thread, as the host numbers it.
+    pub tid: u32,
+    /// Its process.
+    pub pid: u32,
+    /// Its name.
+    pub name: String,
+    /// Switches by which it gave the CPU up.
+    pub voluntary: u64,
+    /// Switches by which it lost the CPU.
+    pub involuntary: u64,
+    /// Moves to another CPU.
+    pub migrations: u64,
+    /// Microseconds on a CPU.
+    pub on_cpu_us: f64,
+    /// Microseconds on a run queue without a CPU.
+    pub run_queue_us: f64,
+}
+
 /// What was lost.
 #[derive(Clone, Debug, Serialize)]
 pub struct Lost {
@@ -199,6 +220,8 @@ pub struct Explanation {
     pub routes: Vec<Group>,
     /// Requests by process, most time first; empty with a single process.
     pub processes: Vec<Group>,
+    /// Threads that ran or could have, most CPU time first; the first 256.
+    pub threads: Vec<ThreadUse>,
     /// What this run did without.
     pub without: Vec<Without>,
     /// How socket operations were seen: `socket_tracepoints` or `system_calls`.
@@ -239,6 +262,29 @@ fn ranked(groups: impl Iterator<Item = (String, Book)>) -> Vec<Group> {
         time(b).total_cmp(&time(a)).then_with(|| a.name.cmp(&b.name))
     });
     groups
+}
+
+/// Threads that are told one by one.
+const MOST_THREADS: usize = 256;
+
+fn thread_uses(window: &Window) -> Vec<ThreadUse> {
+    let mut uses: Vec<ThreadUse> = window
+        .threads()
+        .iter()
+        .map(|(tid, usage)| ThreadUse {
+            tid: tid.0,
+            pid: usage.pid.0,
+            name: usage.name.clone(),
+            voluntary: usage.voluntary,
+            involuntary: usage.involuntary,
+            migrations: usage.migrations,
+            on_cpu_us: usage.on_cpu as f64 / 1e3,
+            run_queue_us: usage.run_queue as f64 / 1e3,
+        })
+        .collect();
+    uses.sort_by(|a, b| b.on_cpu_us.total_cmp(&a.on_cpu_us).then_with(|| a.tid.cmp(&b.tid)));
+    uses.truncate(MOST_THREADS);
+    uses
 }
 
 fn per_request(observation: &Observation, window: &Window) -> PerRequest {
@@ -334,6 +380,7 @@ pub fn explain(observation: &Observation) -> Explanation {
         } else {
             Vec::new()
         },
+        threads: thread_uses(window),
         without: observation
             .capabilities
             .iter()

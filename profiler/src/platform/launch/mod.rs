@@ -8,13 +8,14 @@ mod child;
 mod output;
 
 use std::ffi::OsString;
-use std::io::{self, PipeWriter, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::process::ExitStatus;
+use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use self::child::Plan;
 use crate::units::Pid;
 
 /// How often a child is looked at that was told to end.
@@ -54,8 +55,8 @@ pub enum LaunchError {
         /// What the system said.
         source: io::Error,
     },
-    /// The child ended while it waited to become the program.
-    #[error("the process that was to become `{program}` was ended by someone before it could start")]
+    /// The start has failed before, or the command was ended.
+    #[error("`{program}` has ended and cannot be started again; launch it anew")]
     Ended {
         /// The first word of the command.
         program: String,
@@ -71,15 +72,15 @@ pub struct Launched {
     status: Option<ExitStatus>,
     /// Tells the starting thread, by being dropped, that it may end.
     release: Option<Sender<()>>,
-    /// The thread that started the child: the kernel ends the child when that thread ends (`PR_SET_PDEATHSIG`).
+    /// The thread that forked the child: the kernel ends the child when that thread ends (`PR_SET_PDEATHSIG`).
     starter: Option<JoinHandle<()>>,
 }
 
 enum State {
-    /// The child waits for a byte in the pipe; what became of its start will come through the channel.
-    Waiting { go: PipeWriter, started: Receiver<io::Result<Child>> },
+    /// The child waits for a byte in `go`, and will write to `errors` if it cannot become the program.
+    Waiting { go: PipeWriter, errors: PipeReader },
     /// The child is the program. It stays uncollected to the end, so that its id means nobody else.
-    Running(Child),
+    Running,
     /// There is no child (any more).
     Gone,
 }
@@ -99,43 +100,26 @@ impl Launched {
         let (output, file) = output::open(&program, output)?;
         let failed = |source| LaunchError::Start { program: program.clone(), source };
 
-        let (mut pid_pipe, pid_end) = io::pipe().map_err(failed)?;
         let (go_end, go) = io::pipe().map_err(failed)?;
-        let command = child::command(argv, file, pid_end, go_end, &go).map_err(failed)?;
-
-        let (report, started) = mpsc::channel();
+        let (errors, errors_end) = io::pipe().map_err(failed)?;
+        let plan = Plan::new(argv, file, go_end, errors_end).map_err(failed)?;
+        let (report, forked) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         let thread = std::thread::Builder::new().name("whywait-launch".to_owned());
         let thread = thread
             .spawn(move || {
-                let mut command = command;
-                // Returns when the child has become the program, or cannot.
-                let child = command.spawn();
+                let pid = plan.fork();
                 // Closes our copies of the child's pipe ends.
-                drop(command);
-                let _ = report.send(child);
+                drop(plan);
+                let _ = report.send(pid);
                 // No value is ever sent: this is an error as soon as the other end is dropped.
                 let _ = released.recv();
             })
             .map_err(failed)?;
-
-        let mut launched = Self {
-            program: program.clone(),
-            pid: Pid(0),
-            output,
-            state: State::Waiting { go, started },
-            status: None,
-            release: Some(release),
-            starter: Some(thread),
-        };
-        let mut pid = [0; 4];
-        if pid_pipe.read_exact(&mut pid).is_err() {
-            // No fork, or no child any more: the start has failed, and the reason is on its way.
-            launched.go()?;
-            return Err(LaunchError::Ended { program });
-        }
-        launched.pid = Pid(u32::from_ne_bytes(pid));
-        Ok(launched)
+        let pid = forked.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into())).map_err(failed)?;
+        let (release, starter) = (Some(release), Some(thread));
+        let state = State::Waiting { go, errors };
+        Ok(Self { program, pid, output, state, status: None, release, starter })
     }
 
     /// The child's process id, which stays the same when it becomes the program.
@@ -158,32 +142,30 @@ impl Launched {
     /// # Errors
     /// When there is no such program, or it may not or cannot be executed.
     pub fn go(&mut self) -> Result<(), LaunchError> {
-        match std::mem::replace(&mut self.state, State::Gone) {
-            State::Waiting { mut go, started } => {
-                // If nobody reads it any more, the child has ended, which the answer tells.
+        match std::mem::replace(&mut self.state, State::Running) {
+            State::Waiting { mut go, mut errors } => {
+                // If nobody reads it any more, the child has ended, which `try_wait` tells.
                 let _ = go.write_all(&[child::GO]);
-                let answer = started.recv();
-                drop(go);
-                match answer {
-                    Ok(Ok(child)) => {
-                        self.state = State::Running(child);
-                        Ok(())
-                    }
-                    Ok(Err(source)) => Err(self.start_error(source)),
-                    Err(_) => Err(LaunchError::Ended { program: self.program.clone() }),
+                let mut error = [0; 4];
+                // The other end closes when the child becomes the program.
+                if errors.read_exact(&mut error).is_err() {
+                    return Ok(());
                 }
+                child::collect(self.pid);
+                self.state = State::Gone;
+                Err(self.start_error(io::Error::from_raw_os_error(i32::from_ne_bytes(error))))
             }
-            State::Running(child) => {
-                self.state = State::Running(child);
-                Ok(())
+            State::Running => Ok(()),
+            State::Gone => {
+                self.state = State::Gone;
+                Err(LaunchError::Ended { program: self.program.clone() })
             }
-            State::Gone => Err(LaunchError::Ended { program: self.program.clone() }),
         }
     }
 
     /// How the program ended, if it has. It is not collected yet: its id stays its own until [`Launched`] is dropped.
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
-        if self.status.is_none() && matches!(self.state, State::Running(_)) {
+        if self.status.is_none() && matches!(self.state, State::Running) {
             self.status = child::exit_status(self.pid);
         }
         self.status
@@ -192,7 +174,7 @@ impl Launched {
     /// Asks the program to end (SIGTERM), waits for at most `grace`, and then ends what is left of it and of the
     /// processes that it started in its process group (SIGKILL). Tells how the program itself ended, if it ever ran.
     pub fn terminate(&mut self, grace: Duration) -> Option<ExitStatus> {
-        if matches!(self.state, State::Running(_)) && self.try_wait().is_none() {
+        if matches!(self.state, State::Running) && self.try_wait().is_none() {
             child::signal(self.pid, libc::SIGTERM);
             let started = Instant::now();
             while self.try_wait().is_none() && started.elapsed() < grace {
@@ -206,22 +188,16 @@ impl Launched {
     /// Ends whatever is left, and collects it.
     fn end(&mut self) {
         match std::mem::replace(&mut self.state, State::Gone) {
-            State::Waiting { go, started } => {
-                // Another child that was forked meanwhile may hold the pipe open, so its end alone is not enough.
-                // A pid of 0 was never told: then the fork failed and there is nobody to end.
-                if self.pid != Pid(0) {
-                    child::signal(self.pid, libc::SIGKILL);
-                }
+            State::Waiting { go, .. } => {
+                child::signal(self.pid, libc::SIGKILL);
                 drop(go);
-                if let Ok(Ok(mut child)) = started.recv() {
-                    let _ = child.wait();
-                }
+                child::collect(self.pid);
             }
-            State::Running(mut child) => {
+            State::Running => {
                 // The child is not collected yet, so the group's number cannot be another group's.
                 child::signal_group(self.pid, libc::SIGKILL);
                 child::signal(self.pid, libc::SIGKILL);
-                self.status = child.wait().ok().or(self.status);
+                self.status = child::collect(self.pid).or(self.status);
             }
             State::Gone => {}
         }

@@ -125,6 +125,18 @@ fn dropping_leaves_nothing() {
     assert!(!mark.exists());
 }
 
+/// A waiting child holds none of our descriptors open: neither sockets nor the pipes of another launch.
+#[test]
+fn a_waiting_child_holds_nothing_of_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let _listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let _first = prepare(dir.path(), &["sleep", "30"]);
+    let second = prepare(dir.path(), &["sleep", "30"]);
+    let fds = || std::fs::read_dir(format!("/proc/{}/fd", second.pid())).unwrap().count();
+    // Input, two outputs, and its ends of two pipes.
+    wait_until(|| fds() == 5);
+}
+
 /// A child that somebody ends while it waits is reported; no signal hits a stranger.
 #[test]
 fn a_child_that_is_ended_while_it_waits() {

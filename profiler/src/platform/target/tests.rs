@@ -76,7 +76,7 @@ fn a_thread_is_no_process() {
 #[test]
 fn an_id_from_inside_a_container() {
     // Ids inside count up from 1, where each is taken outside too; so the next one is set to one that is free outside.
-    let free = (20_000..).find(|&id| process_of(Tid(id)).is_none()).unwrap();
+    let free = (20_000..30_000).find(|&id| process_of(Tid(id)).is_none()).unwrap();
     let script = format!("echo {} > /proc/sys/kernel/ns_last_pid; sleep 32 & wait", free - 1);
     let unshare = Running::new(Command::new("unshare").args(["-pf", "--mount-proc", "sh", "-c", &script]));
     let Some(sleep) = unshare.descendant_named("sleep") else {
