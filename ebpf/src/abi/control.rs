@@ -18,8 +18,10 @@ pub mod counter {
     pub const EMPTY_READS: u32 = 1;
     /// A thread or a connection for which the kernel had no memory.
     pub const NO_STATE: u32 = 2;
+    /// Voluntary switches that the kernel counted and no program saw.
+    pub const UNSEEN_SWITCHES: u32 = 3;
     /// Number of slots.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
 }
 
 /// The one entry of the `CONTROL` map.

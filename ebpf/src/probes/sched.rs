@@ -6,13 +6,13 @@
 
 use aya_ebpf::{helpers::bpf_get_smp_processor_id, helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use whywait_ebpf::{
-    abi::{OffCpu, WaitStat, file_kind, kind, off_cpu},
+    abi::{OffCpu, WaitStat, counter, file_kind, kind, off_cpu},
     hist,
     syscalls::{self, Timeout},
 };
 
 use crate::{
-    emit::{header, send},
+    emit::{count, header, send},
     files,
     globals::{TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_NVCSW},
     maps::{FUTEXES, FutexKey, RUN_QUEUE},
@@ -24,22 +24,31 @@ use crate::{
 fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     let previous = Task(ctx.arg::<*const u8>(1));
     let next = Task(ctx.arg::<*const u8>(2));
-    if let Some(state) = previous.state() {
-        leave(previous, state, ctx.arg::<u32>(3));
-    }
-    if let Some(state) = next.state() {
-        come_back(next, state);
+    // One time for both, taken before the work: what this program costs is then nobody's wait for a CPU. Two branches, since
+    // the compiler would ask for "neither" by joining the two pointers, which the verifier forbids.
+    if let Some(leaving) = previous.state() {
+        let now = unsafe { bpf_ktime_get_ns() };
+        leave(previous, leaving, ctx.arg::<u32>(3), now);
+        if let Some(coming) = next.state() {
+            come_back(next, coming, now);
+        }
+    } else if let Some(coming) = next.state() {
+        come_back(next, coming, unsafe { bpf_ktime_get_ns() });
     }
     0
 }
 
 /// Notes why and when a thread leaves the CPU.
 #[inline(always)]
-fn leave(task: Task, thread: &mut ThreadState, state: u32) {
+fn leave(task: Task, thread: &mut ThreadState, state: u32, now: u64) {
     let nvcsw: u64 = unsafe { load(task.0, &TASK_NVCSW) };
     let mut flags = 0;
-    if nvcsw != thread.nvcsw {
+    let left_since = nvcsw.wrapping_sub(thread.nvcsw);
+    if left_since != 0 {
         flags |= off_cpu::VOLUNTARY;
+        if left_since > 1 {
+            count(counter::UNSEEN_SWITCHES, left_since - 1);
+        }
     }
     thread.nvcsw = nvcsw;
     if thread.lock_begin != 0 {
@@ -54,7 +63,7 @@ fn leave(task: Task, thread: &mut ThreadState, state: u32) {
     thread.state = state;
     thread.left_cpu = unsafe { bpf_get_smp_processor_id() };
     waits_in(task, thread, flags & off_cpu::VOLUNTARY != 0);
-    thread.left = unsafe { bpf_ktime_get_ns() };
+    thread.left = now;
 }
 
 /// Notes the system call that a thread is in, and what that waits for.
@@ -101,11 +110,10 @@ fn timeout(registers: Registers, number: i32) -> i64 {
 
 /// Sends the interval of a thread that runs again.
 #[inline(always)]
-fn come_back(task: Task, thread: &mut ThreadState) {
+fn come_back(task: Task, thread: &mut ThreadState, now: u64) {
     if thread.left == 0 {
         return;
     }
-    let now = unsafe { bpf_ktime_get_ns() };
     let record = interval(task, thread, now, 0);
     let ready = if record.woken != 0 { record.woken } else { record.left };
     let delay = now.saturating_sub(ready);

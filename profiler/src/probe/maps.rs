@@ -33,6 +33,8 @@ pub struct Counters {
     pub empty_reads: u64,
     /// Threads or connections for which the kernel had no memory.
     pub no_state: u64,
+    /// Voluntary switches that the kernel counted and no program saw.
+    pub unseen_switches: u64,
 }
 
 /// System calls by number: calls and their time in nanoseconds.
@@ -101,6 +103,7 @@ pub(super) fn counters(ebpf: &Ebpf) -> Result<Counters, MapError> {
         sent: per_cpu_sum(ebpf, "COUNTERS", counter::SENT)?,
         empty_reads: per_cpu_sum(ebpf, "COUNTERS", counter::EMPTY_READS)?,
         no_state: per_cpu_sum(ebpf, "COUNTERS", counter::NO_STATE)?,
+        unseen_switches: per_cpu_sum(ebpf, "COUNTERS", counter::UNSEEN_SWITCHES)?,
     })
 }
 

@@ -344,5 +344,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 fn remedy(why: &str) -> &'static str {
-    if why.contains("ermitted") || why.contains("ermission") { NO_PRIVILEGES } else { SEE_DOCTOR }
+    // The verifier refuses with EACCES too, and then says why in brackets.
+    let denied = why.contains("not permitted") || (why.contains("Permission denied") && !why.contains('('));
+    if denied { NO_PRIVILEGES } else { SEE_DOCTOR }
 }

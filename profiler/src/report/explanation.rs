@@ -155,12 +155,14 @@ pub struct ThreadUse {
 /// What was lost.
 #[derive(Clone, Debug, Serialize)]
 pub struct Lost {
-    /// Records that found no room, and records that could not be read.
+    /// Records that found no room or could not be read, and switches that no program saw.
     pub events: u64,
     /// Requests that may be wrong because of it.
     pub requests: u64,
     /// Lost records by kind.
     pub by_kind: BTreeMap<String, u64>,
+    /// Records that are missing by the numbers of those that came.
+    pub missing: u64,
     /// Records that came too late to be put in order.
     pub late: u64,
 }
@@ -368,9 +370,13 @@ pub fn explain(observation: &Observation) -> Explanation {
         per_request: per_request(observation, window),
         findings: Vec::new(),
         lost: Lost {
-            events: observation.loss.total() + pipeline.unreadable() + observation.counters.no_state,
+            events: observation.loss.total()
+                + pipeline.unreadable()
+                + observation.counters.no_state
+                + observation.counters.unseen_switches,
             requests: window.touched_by_loss(),
             by_kind: observation.loss.by_kind().map(|(kind, count)| (kind.to_owned(), count)).collect(),
+            missing: tally.missing,
             late: pipeline.late(),
         },
         overhead: overhead(observation, seconds),
