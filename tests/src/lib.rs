@@ -1,1 +1,28 @@
-//! Harness of the integration tests.
+//! Harness of the tests that measure live servers.
+//!
+//! A test takes a [`Serial`] first, which also says whether it can run here at all, then starts a server and a
+//! [`Whywait`] on it, makes a load whose answers are known, and compares. Whatever was started ends with its guard.
+#![allow(clippy::missing_panics_doc, reason = "a harness fails its test by panicking")]
+
+mod binaries;
+mod bpf;
+mod client;
+mod demo;
+mod guard;
+mod real;
+mod report;
+mod rules;
+mod settings;
+mod threads;
+mod whywait;
+
+pub use bpf::{BpfObjects, Kind as BpfKind};
+pub use client::{Client, Stream};
+pub use demo::{DemoServer, Load};
+pub use guard::{Guard, Signal, wait_until};
+pub use real::{RealServer, gunicorn, nginx, node};
+pub use report::{Breakdown, Group, Latency, Report, STATES, ThreadUsage};
+pub use rules::{Serial, kernel_test, skip};
+pub use settings::{patience, requests, slow};
+pub use threads::{SchedTimes, Switches, sched_times, switches, thread_ids};
+pub use whywait::{Ended, Whywait, whywait_command};

@@ -40,6 +40,12 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let root = tree::root();
     let target = tree::target().join("ebpf");
+    if args.check {
+        // Cargo goes by time stamps, which an unpacked archive or a restored cache may have wrong.
+        let mut clean = debian_cargo(&root)?;
+        clean.args(["clean", "--quiet", "--release", "--target", TARGET, "--package", PACKAGE]);
+        process::run(clean.env("CARGO_TARGET_DIR", &target))?;
+    }
     let built =
         fs::read(build(&root, &target)?).context("cannot read the eBPF object that was just built")?;
     let stored = root.join(OBJECT);

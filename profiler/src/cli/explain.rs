@@ -8,14 +8,14 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::target::TargetArgs;
+use super::{duration::seconds, privileges, target::TargetArgs};
 use crate::{
     observe::{Plan, observe},
     platform::{
         signals::StopFlag,
         target::{Resolved, resolve},
     },
-    report::{explain, write_text},
+    report::{Palette, explain, write_text},
 };
 
 /// Options of `whywait explain`.
@@ -31,20 +31,12 @@ pub struct Args {
     json: bool,
 }
 
-/// Seconds, with a fraction.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;
-    if !(0.05..=86_400.0).contains(&value) {
-        return Err(format!("{text} seconds are not between 0.05 and 86400"));
-    }
-    Ok(Duration::from_secs_f64(value))
-}
-
 /// Runs the command.
 ///
 /// # Errors
 /// When the target cannot be found or attached to, or the report cannot be written.
 pub fn run(args: Args) -> Result<ExitCode> {
+    privileges::check()?;
     let stop = StopFlag::install().context("cannot watch for Ctrl-C")?;
     let (spec, options) = args.target.into_parts();
     let duration = args.duration.or_else(|| spec.command.is_empty().then_some(Duration::from_secs(5)));
@@ -57,7 +49,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         serde_json::to_writer_pretty(&mut out, &explanation)?;
         writeln!(out)?;
     } else {
-        write_text(&explanation, &mut out)?;
+        write_text(&explanation, Palette::of_stdout(), &mut out)?;
     }
     Ok(ExitCode::SUCCESS)
 }

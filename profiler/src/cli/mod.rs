@@ -1,11 +1,18 @@
 //! The command line: one file a command, wiring only.
 
+mod demo;
+mod doctor;
+mod duration;
 mod explain;
+mod privileges;
+mod reference;
 mod target;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::platform::target::TargetError;
 
 /// Says why a server's requests wait: attaches to any Linux server, untouched, finds its requests in kernel events, and
 /// splits each one's latency, exactly, into what it waited for.
@@ -20,18 +27,48 @@ pub struct Cli {
 enum Command {
     /// Watch a server for a while, then say why its requests wait
     Explain(explain::Args),
+    /// Put load on a reference server and explain it: what whywait is, in a few seconds
+    Demo(demo::Args),
+    /// Tell what this kernel and these privileges allow, and what is missing for the rest
+    Doctor(doctor::Args),
+    #[command(name = reference::SERVE, hide = true)]
+    Serve(demo_servers::ServeArgs),
+    #[command(name = reference::UPSTREAM, hide = true)]
+    Upstream(demo_servers::upstream::UpstreamConfig),
+    #[command(name = reference::LOAD, hide = true)]
+    Load(demo_servers::load::LoadArgs),
 }
 
 /// Runs a command. Exit codes: 0 done, 1 failed, 2 bad usage (clap's own).
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Explain(args) => explain::run(args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Serve(args) => reference::run_server(&args),
+        Command::Upstream(config) => reference::run_upstream(&config),
+        Command::Load(args) => reference::run_load(&args),
     };
     match result {
         Ok(code) => code,
+        // Whoever reads has seen enough, as `head` does.
+        Err(error) if is_broken_pipe(&error) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("whywait: {error:#}");
-            ExitCode::FAILURE
+            if is_bad_usage(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kinds = error.chain().filter_map(|cause| {
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        json.or_else(|| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind))
+    });
+    kinds.into_iter().any(|kind| kind == std::io::ErrorKind::BrokenPipe)
+}
+
+/// What clap cannot tell: a target is named in one of several ways.
+fn is_bad_usage(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(TargetError::NoTarget | TargetError::CommandAndOthers))
 }

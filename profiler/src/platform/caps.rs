@@ -83,9 +83,19 @@ impl Privileges {
         self.has(capability) || (split_off && self.has(Capability::SysAdmin))
     }
 
-    /// What is not allowed of what tracing other processes needs, in the order of [`Capability::ALL`].
+    /// What is not allowed of what tracing needs, whoever's process it is: `CAP_BPF` to create maps and load programs,
+    /// `CAP_PERFMON` to attach them to tracepoints and to read kernel memory.
     pub fn missing_for_tracing(&self) -> Vec<Capability> {
-        let needed = [Capability::Bpf, Capability::Perfmon, Capability::SysPtrace];
+        self.missing([Capability::Bpf, Capability::Perfmon])
+    }
+
+    /// What is not allowed of what it takes to see the sockets of other users' processes. `/proc/PID/fd` can be listed by
+    /// its owner only, and what its links name be read by who may trace the process (`proc_pid_fd(5)`).
+    pub fn missing_for_sockets(&self) -> Vec<Capability> {
+        self.missing([Capability::SysPtrace, Capability::DacReadSearch])
+    }
+
+    fn missing(&self, needed: [Capability; 2]) -> Vec<Capability> {
         needed.into_iter().filter(|&capability| !self.allows(capability)).collect()
     }
 
@@ -116,8 +126,9 @@ mod tests {
         assert!(
             admin.allows(Capability::Bpf) && admin.allows(Capability::Perfmon) && !admin.has(Capability::Bpf)
         );
-        assert_eq!(admin.missing_for_tracing(), [Capability::SysPtrace]);
-        assert_eq!(with(&[]).missing_for_tracing().len(), 3);
+        assert!(admin.missing_for_tracing().is_empty());
+        assert_eq!(admin.missing_for_sockets(), [Capability::SysPtrace, Capability::DacReadSearch]);
+        assert_eq!(with(&[]).missing_for_tracing(), [Capability::Bpf, Capability::Perfmon]);
         assert_eq!(Capability::Bpf.to_string(), "CAP_BPF");
     }
 

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::units::{Pid, Tid};
 
+/// What it takes to see the descriptors and the network of another user's process: the one to list them, the other to
+/// read what they are.
+pub(super) const SOCKET_CAPABILITIES: &str = "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH";
+
 /// Why a fact about a process, its sockets or its cgroup cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcError {
@@ -20,11 +24,11 @@ pub enum ProcError {
         tid: Tid,
     },
     /// The system does not let us look.
-    #[error("not allowed to read {what}; run whywait as root, or give it the capability {capability}")]
+    #[error("not allowed to read {what}; run whywait as root, or give it {capability}")]
     Permission {
         /// What was to be read.
         what: String,
-        /// The capability that would allow it.
+        /// The capabilities that would allow it.
         capability: &'static str,
     },
     /// Somebody listens, but cannot be seen.
@@ -68,7 +72,7 @@ pub(super) fn proc_error(pid: Pid, path: &Path, source: io::Error) -> ProcError 
     if is_gone(&source) {
         ProcError::NoProcess(pid)
     } else if source.kind() == io::ErrorKind::PermissionDenied {
-        ProcError::Permission { what: path.display().to_string(), capability: "CAP_SYS_PTRACE" }
+        ProcError::Permission { what: path.display().to_string(), capability: SOCKET_CAPABILITIES }
     } else {
         ProcError::Read { path: path.to_owned(), source }
     }

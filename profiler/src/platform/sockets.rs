@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::caps::{Capability, Privileges};
-use super::error::{ProcError, is_gone, proc_error};
+use super::caps::Privileges;
+use super::error::{ProcError, SOCKET_CAPABILITIES, is_gone, proc_error};
 use super::proc::all_processes;
 use crate::units::Pid;
 
@@ -52,9 +52,9 @@ pub fn tcp_listeners(port: u16) -> Result<Vec<Pid>, ProcError> {
     if owners.is_empty() && denied {
         // Some processes let nobody look, such as the first one of a machine that guards it. That hides nothing, as
         // long as no socket without an owner was seen.
-        if !Privileges::read().is_ok_and(|own| own.allows(Capability::SysPtrace)) {
+        if !Privileges::read().is_ok_and(|own| own.missing_for_sockets().is_empty()) {
             let what = format!("the sockets of all processes, to find who listens on port {port}");
-            return Err(ProcError::Permission { what, capability: "CAP_SYS_PTRACE" });
+            return Err(ProcError::Permission { what, capability: SOCKET_CAPABILITIES });
         }
         if !inodes.is_empty() {
             return Err(ProcError::HiddenListener { port });

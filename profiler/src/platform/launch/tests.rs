@@ -125,16 +125,24 @@ fn dropping_leaves_nothing() {
     assert!(!mark.exists());
 }
 
-/// A waiting child holds none of our descriptors open: neither sockets nor the pipes of another launch.
+/// A waiting child holds none of our descriptors open (neither sockets nor the pipes of another launch), but for those
+/// that were given to us for our children.
 #[test]
 fn a_waiting_child_holds_nothing_of_ours() {
     let dir = tempfile::tempdir().unwrap();
     let _listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let _first = prepare(dir.path(), &["sleep", "30"]);
     let second = prepare(dir.path(), &["sleep", "30"]);
-    let fds = || std::fs::read_dir(format!("/proc/{}/fd", second.pid())).unwrap().count();
+    let to_be_inherited = std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten().filter(|entry| {
+        let fd: i32 = entry.file_name().to_str().unwrap().parse().unwrap();
+        let info = std::fs::read_to_string(entry.path()).unwrap_or_default();
+        let flags =
+            info.lines().find_map(|line| i32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+        fd > 2 && flags.is_some_and(|flags| flags & libc::O_CLOEXEC == 0)
+    });
     // Input, two outputs, and its ends of two pipes.
-    wait_until(|| fds() == 5);
+    let expected = to_be_inherited.count() + 5;
+    wait_until(|| std::fs::read_dir(format!("/proc/{}/fd", second.pid())).unwrap().count() == expected);
 }
 
 /// A child that somebody ends while it waits is reported; no signal hits a stranger.

@@ -1,0 +1,230 @@
+//! The whole text of three runs, word for word.
+
+use super::*;
+use crate::{
+    clock::State,
+    report::explanation::{
+        AtOnce, Breakdowns, Group, InOrder, Latency, Lost, Model, Overhead, PerRequest, Requests, Target, ThreadUse, Without,
+    },
+};
+
+fn text(explanation: &Explanation) -> String {
+    let mut out = Vec::new();
+    write_text(explanation, Palette::PLAIN, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn times(of: &[(State, f64)]) -> InOrder {
+    let time = |state| of.iter().find(|(other, _)| *other == state).map_or(0.0, |(_, time)| *time);
+    InOrder(State::ALL.into_iter().map(|state| (state, time(state))).collect())
+}
+
+fn latency(mean: f64) -> Latency {
+    Latency { mean, p50: mean / 2.0, p90: mean * 2.0, p99: mean * 20.0, p999: mean * 26.0, max: mean * 30.0 }
+}
+
+fn group(name: &str, count: u64, of: &[(State, f64)]) -> Group {
+    let mean = of.iter().map(|(_, time)| time).sum();
+    Group { name: name.to_owned(), count, latency_us: latency(mean), mean: times(of) }
+}
+
+fn thread(tid: u32, on_cpu_us: f64) -> ThreadUse {
+    let name = "nginx".to_owned();
+    ThreadUse { tid, pid: tid, name, voluntary: 1, involuntary: 0, migrations: 0, on_cpu_us, run_queue_us: 0.0 }
+}
+
+/// A server with nothing to do.
+fn idle() -> Explanation {
+    Explanation {
+        schema: "whywait.explain/1",
+        target: Target { pids: vec![4496], command: "nginx".to_owned(), ports: vec![8080] },
+        window_s: 3.0,
+        requests: Requests {
+            count: 0,
+            per_second: 0.0,
+            latency_us: latency(0.0),
+            unanswered: 0,
+            in_flight: 0,
+            without_arrival: 0,
+        },
+        concurrency: AtOnce { mean: 0.0, max: 0 },
+        parallelism: AtOnce { mean: 0.0, max: 0 },
+        model: Model { id: "unknown", confidence: 0.0, processes: 1, threads: 1, evidence: Vec::new() },
+        breakdown_us: Breakdowns { mean: times(&[]), p99: times(&[]) },
+        per_request: PerRequest {
+            context_switches: 0.0,
+            involuntary_switches: 0.0,
+            system_calls: 0.0,
+            threads_created: 0.0,
+            processes_created: 0.0,
+            migrations: 0.0,
+        },
+        findings: Vec::new(),
+        lost: Lost { events: 0, requests: 0, by_kind: std::collections::BTreeMap::new(), missing: 0, late: 0 },
+        overhead: Overhead { bpf_ns_per_event: 0.0, events: 4, cpu_percent: 0.5, bpf_cpu_percent: 0.0 },
+        routes: Vec::new(),
+        processes: Vec::new(),
+        threads: vec![thread(4496, 12.0), thread(4497, 0.0)],
+        without: Vec::new(),
+        sockets_by: "socket_tracepoints",
+        target_ended: false,
+    }
+}
+
+/// A server whose requests wait for a CPU.
+fn busy() -> Explanation {
+    use State::{Disk, OnCpu, Other, RecvQueue, RunQueue};
+    Explanation {
+        target: Target { pids: vec![4496, 4497, 4498], ports: vec![8080, 8443], ..idle().target },
+        requests: Requests {
+            count: 48_409,
+            per_second: 16_136.3,
+            latency_us: latency(228.0),
+            unanswered: 1,
+            in_flight: 3,
+            without_arrival: 0,
+        },
+        concurrency: AtOnce { mean: 3.68, max: 17 },
+        parallelism: AtOnce { mean: 1.9, max: 2 },
+        model: Model { processes: 3, threads: 3, ..idle().model },
+        breakdown_us: Breakdowns {
+            mean: times(&[(RunQueue, 148.2), (OnCpu, 70.3), (RecvQueue, 9.48), (Other, 0.02)]),
+            p99: times(&[(RunQueue, 5_664.0), (OnCpu, 177.0), (Disk, 59.0)]),
+        },
+        per_request: PerRequest {
+            context_switches: 2.1,
+            involuntary_switches: 0.301,
+            system_calls: 9.0,
+            migrations: 0.002,
+            ..idle().per_request
+        },
+        overhead: Overhead { bpf_ns_per_event: 231.0, events: 193_636, cpu_percent: 15.81, bpf_cpu_percent: 11.5 },
+        routes: vec![
+            group("GET /plaintext", 48_000, &[(RunQueue, 150.0), (OnCpu, 70.0)]),
+            group("POST /a/path/that/is/longer/than/its/column", 409, &[(RecvQueue, 1_200.0), (OnCpu, 2.0)]),
+        ],
+        processes: vec![group("4497", 48_409, &[(RunQueue, 148.2), (OnCpu, 70.3)])],
+        ..idle()
+    }
+}
+
+#[test]
+fn a_busy_server_is_explained_with_the_answer_first() {
+    let expected = "\
+nginx (4496 and 2 more, ports 8080 and 8443): 48,409 requests in 3.0 s; a request takes 228 µs, of
+which 65 % is waiting for a CPU. The slowest 1 % take 5.90 ms, 96 % of it waiting for a CPU.
+
+A request spends its time                   all requests (mean)        the slowest 1 %
+waiting for a CPU              run_queue     148 µs   65 % ██████▌     5.66 ms   96 % █████████▋
+running on a CPU               on_cpu       70.3 µs   31 % ███▏         177 µs  3.0 % ▎
+waiting to be read             recv_queue   9.48 µs  4.2 % ▍              0 µs    0 %
+waiting for the disk           disk            0 µs    0 %             59.0 µs  1.0 % ▏
+
+Latency     mean 228 µs, p50 114 µs, p90 456 µs, p99 4.56 ms, p99.9 5.93 ms, max 6.84 ms
+At once     3.68 requests in flight in the mean, 17 at most (concurrency); 1.90 threads on a CPU in
+            the mean, 2 at most (parallelism), of 3 threads in 3 processes
+Each costs  2.10 context switches (0.30 of them lost the CPU to another thread), 9.00 system calls,
+            <0.01 moves to another CPU
+
+By route                       requests     mean      p99  mostly
+GET /plaintext                   48,000   220 µs  4.40 ms  run_queue 68 %, on_cpu 32 %
+POST /a/path/that/is/longer…        409  1.20 ms  24.0 ms  recv_queue 100 %
+
+By process                     requests     mean      p99  mostly
+4497                             48,409   219 µs  4.37 ms  run_queue 68 %, on_cpu 32 %
+
+Note        3 requests were not answered yet at the end, and not counted
+Note        1 request was read and never answered: the client or the server went away
+Lost        nothing was lost
+Cost        whywait took 15.8 % of one CPU, of which 11.5 % were its probes in the kernel (231 ns a
+            run); it read 193,636 records
+";
+    assert_eq!(text(&busy()), expected);
+}
+
+#[test]
+fn a_run_without_requests_says_why_that_may_be() {
+    let expected = "\
+nginx (4496, port 8080): no request was answered in 3.0 s.
+
+It listens on port 8080, and nothing was asked of it in that time: send requests while whywait
+watches, or watch longer, with --duration.
+1 thread of it ran. If it was busy with requests, they went to a process that is not watched, or
+came on connections that were open before: those count from their first complete request on.
+
+Lost        nothing was lost
+Cost        whywait took 0.5 % of one CPU, without its probes in the kernel, whose time was not
+            measured (that takes CAP_SYS_ADMIN, and a longer run); it read 4 records
+";
+    assert_eq!(text(&idle()), expected);
+}
+
+#[test]
+fn losses_stand_right_below_the_answer() {
+    let mut lossy = busy();
+    let by_kind = [("socket".to_owned(), 1_000), ("switch".to_owned(), 234)].into();
+    lossy.lost = Lost { events: 1_234, requests: 56, by_kind, missing: 1, late: 2 };
+    lossy.routes.clear();
+    lossy.processes.clear();
+    lossy.requests.unanswered = 0;
+    lossy.requests.in_flight = 0;
+    lossy.requests.without_arrival = 40;
+    lossy.target_ended = true;
+    lossy.without = vec![Without {
+        hook: "sys_exit_accept".to_owned(),
+        lost: "the moment of accept".to_owned(),
+        why: "tracefs not found".to_owned(),
+    }];
+    let expected = "\
+nginx (4496 and 2 more, ports 8080 and 8443): 48,409 requests in 3.0 s; a request takes 228 µs, of
+which 65 % is waiting for a CPU. The slowest 1 % take 5.90 ms, 96 % of it waiting for a CPU.
+LOST: 1,234 records (socket 1,000, switch 234) did not reach whywait; 56 requests may be wrong
+because of it. A larger --buffer, or a CPU for whywait, helps.
+LOST: 1 record is missing by number.
+OUT OF ORDER: 2 records came too late to be put in order.
+
+A request spends its time                   all requests (mean)        the slowest 1 %
+waiting for a CPU              run_queue     148 µs   65 % ██████▌     5.66 ms   96 % █████████▋
+running on a CPU               on_cpu       70.3 µs   31 % ███▏         177 µs  3.0 % ▎
+waiting to be read             recv_queue   9.48 µs  4.2 % ▍              0 µs    0 %
+waiting for the disk           disk            0 µs    0 %             59.0 µs  1.0 % ▏
+
+Latency     mean 228 µs, p50 114 µs, p90 456 µs, p99 4.56 ms, p99.9 5.93 ms, max 6.84 ms
+At once     3.68 requests in flight in the mean, 17 at most (concurrency); 1.90 threads on a CPU in
+            the mean, 2 at most (parallelism), of 3 threads in 3 processes
+Each costs  2.10 context switches (0.30 of them lost the CPU to another thread), 9.00 system calls,
+            <0.01 moves to another CPU
+
+Note        the server ended after 3.0 s
+Note        40 requests begin with the first read: when they arrived is not known, so what they
+            waited before is missing
+Without     the moment of accept (sys_exit_accept: tracefs not found)
+Cost        whywait took 15.8 % of one CPU, of which 11.5 % were its probes in the kernel (231 ns a
+            run); it read 193,636 records
+";
+    assert_eq!(text(&lossy), expected);
+}
+
+/// One request, a state of which two thirds of nothing can be said, and a target without ports.
+#[test]
+fn small_numbers_are_said_in_the_singular() {
+    let mut one = busy();
+    one.requests.count = 1;
+    one.breakdown_us.mean = times(&[(State::Lock, 50.0), (State::OnCpu, 50.0)]);
+    one.target = Target { pids: vec![7], ports: Vec::new(), command: "a\x1b[2Jb".to_owned() };
+    let text = text(&one);
+    let first = "a\u{fffd}[2Jb (7): 1 request in 3.0 s; it took 228 µs, of which 50 % is running on a CPU and 50 %";
+    assert!(text.starts_with(first), "{text}");
+    assert!(text.contains("the slowest one"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= layout::WIDTH), "{text}");
+}
+
+/// Where no port is seen, the remedy names the way to find one.
+#[test]
+fn a_target_without_ports_is_told_how_to_be_found() {
+    let mut hidden = idle();
+    hidden.target.ports.clear();
+    assert!(text(&hidden).contains("--port N finds who listens"), "{}", text(&hidden));
+    hidden.requests.in_flight = 2;
+    assert!(text(&hidden).contains("2 requests were read and are not answered yet"), "{}", text(&hidden));
+}
