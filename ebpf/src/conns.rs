@@ -20,6 +20,8 @@ const INET: u16 = 2;
 const INET6: u16 = 10;
 /// `IPPROTO_TCP`
 pub const TCP: u16 = 6;
+/// `TCP_CLOSE`
+const CLOSED: u8 = 7;
 /// `TCP_LISTEN`
 pub const LISTEN: u8 = 10;
 
@@ -123,6 +125,10 @@ impl Sock {
             if state.inode == 0 || state.inode == self.inode() {
                 return Some(state);
             }
+        }
+        // A closed socket can still be read, to its end; its connection has been told of and is gone.
+        if self.family() != UNIX && self.protocol() == TCP && self.tcp_state() == CLOSED {
+            return None;
         }
         let role = self.role();
         self.register(role, 0)

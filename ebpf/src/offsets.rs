@@ -17,6 +17,7 @@ macro_rules! for_each_offset {
             TASK_FLAGS: "task_struct" "flags",
             TASK_NVCSW: "task_struct" "nvcsw",
             TASK_START_TIME: "task_struct" "start_time",
+            TASK_LAST_ARRIVAL: "task_struct" "sched_info.last_arrival",
             TASK_IN_IOWAIT: "task_struct" "in_iowait",
             TASK_FILES: "task_struct" "files",
             FILES_FDT: "files_struct" "fdt",

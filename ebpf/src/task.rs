@@ -28,6 +28,10 @@ const CREATE: u64 = 1;
 pub struct ThreadState {
     /// When it left the CPU; 0 while it runs.
     pub left: u64,
+    /// When it last came back to a CPU.
+    pub back: u64,
+    /// From the scheduler's clock to `CLOCK_MONOTONIC`, as of its last switch.
+    pub clock_offset: u64,
     /// Last `sched_waking`.
     pub woken: u64,
     /// Last `sched_wakeup`.

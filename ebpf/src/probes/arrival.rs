@@ -91,13 +91,15 @@ fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn established(sock: Sock, old: u32) {
-    if let Some(conn) = sock.known() {
-        let now = unsafe { bpf_ktime_get_ns() };
-        conn.established = now;
-        tell(conn, old, ESTABLISHED, now);
-    } else if old != SYN_SENT && unsafe { PORTS.get(sock.port()) }.is_some() {
-        let now = unsafe { bpf_ktime_get_ns() };
-        let _registered = sock.register(role::SERVER, now);
+    if old == SYN_SENT {
+        if let Some(conn) = sock.known() {
+            let now = unsafe { bpf_ktime_get_ns() };
+            conn.established = now;
+            tell(conn, old, ESTABLISHED, now);
+        }
+    } else if unsafe { PORTS.get(sock.port()) }.is_some() {
+        // A new connection, whatever had this address before.
+        let _registered = sock.register(role::SERVER, unsafe { bpf_ktime_get_ns() });
     }
 }
 
