@@ -7,12 +7,13 @@ const GROUPING: u32 = 3;
 pub const BUCKETS: usize = ((64 - GROUPING + 1) << GROUPING) as usize;
 
 /// Bucket of a value.
+#[expect(clippy::cast_possible_truncation, reason = "a bucket's number is less than BUCKETS")]
 #[inline]
 pub const fn index(value: u64) -> usize {
     if value < 1 << GROUPING {
         return value as usize;
     }
-    let power = 63 - value.leading_zeros();
+    let power = value.ilog2();
     let shift = power - GROUPING;
     (((shift + 1) << GROUPING) as u64 + ((value >> shift) - (1 << GROUPING))) as usize
 }

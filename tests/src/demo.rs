@@ -37,7 +37,8 @@ impl DemoServer {
         let mut line = String::new();
         BufReader::new(guard.stdout()).read_line(&mut line).expect("reading the server's address");
         let address = line.trim().strip_prefix("listening ").and_then(|text| text.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("demo-servers {args:?} said `{line}`, not its address"));
+        let address =
+            address.unwrap_or_else(|| panic!("demo-servers {args:?} said `{line}`, not its address"));
         Self { guard, address }
     }
 

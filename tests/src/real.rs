@@ -136,7 +136,8 @@ fn on_path(name: &str) -> Option<PathBuf> {
 /// Installs Gunicorn, once for all checkouts; its program.
 fn install_gunicorn() -> Result<PathBuf, String> {
     let cache = cache_dir()?;
-    let said = |what: &str, path: &Path, error: std::io::Error| format!("cannot {what} {}: {error}", path.display());
+    let said =
+        |what: &str, path: &Path, error: std::io::Error| format!("cannot {what} {}: {error}", path.display());
     fs::create_dir_all(&cache).map_err(|error| said("make", &cache, error))?;
     let (lock_path, venv) = (cache.join("lock"), cache.join(GUNICORN.replace("==", "-")));
     let (complete, program) = (venv.join("complete"), venv.join("bin/gunicorn"));

@@ -40,7 +40,8 @@ pub fn skip(group: &str, reason: &str) {
     let line = format!("{group}: {reason}");
     println!("SKIPPED {line}");
     if let Some(path) = env::var_os("WHYWAIT_SKIP_LOG") {
-        let mut log = OpenOptions::new().create(true).append(true).open(path).expect("opening the list of skips");
+        let mut log =
+            OpenOptions::new().create(true).append(true).open(path).expect("opening the list of skips");
         writeln!(log, "{line}").expect("writing to the list of skips");
     }
     let allowed = env::var("WHYWAIT_TEST_ALLOW_SKIP").unwrap_or_default();

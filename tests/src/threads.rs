@@ -24,7 +24,9 @@ pub struct SchedTimes {
 pub fn thread_ids(pid: u32) -> Vec<u32> {
     let entries = fs::read_dir(format!("/proc/{pid}/task")).expect("listing threads");
     let mut ids: Vec<u32> = entries
-        .map(|entry| entry.expect("listing threads").file_name().to_string_lossy().parse().expect("a thread id"))
+        .map(|entry| {
+            entry.expect("listing threads").file_name().to_string_lossy().parse().expect("a thread id")
+        })
         .collect();
     ids.sort_unstable();
     ids

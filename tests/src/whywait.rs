@@ -109,8 +109,12 @@ impl Whywait {
             match self.lines.recv_timeout(limit) {
                 Ok(line) if line.starts_with("attached ") => return,
                 Ok(line) => told.push(line),
-                Err(RecvTimeoutError::Timeout) => panic!("whywait has not attached within {limit:?}: {told:?}"),
-                Err(RecvTimeoutError::Disconnected) => panic!("whywait has ended before it attached: {told:?}"),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("whywait has not attached within {limit:?}: {told:?}")
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("whywait has ended before it attached: {told:?}")
+                }
             }
         }
     }

@@ -102,7 +102,9 @@ fn gunicorn_sync() {
 #[test]
 fn gunicorn_gthread() {
     let Some(_serial) = kernel_test() else { return };
-    real(gunicorn(&["--workers", "1", "--worker-class", "gthread", "--threads", "4"]), |load| load.connections(8));
+    real(gunicorn(&["--workers", "1", "--worker-class", "gthread", "--threads", "4"]), |load| {
+        load.connections(8)
+    });
 }
 
 #[test]

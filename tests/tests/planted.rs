@@ -13,7 +13,8 @@ use std::path::Path;
 
 use demo_servers::truth::Kind;
 use whywait_tests::{
-    DemoServer, Group, Load, Report, STATES, SchedTimes, Whywait, kernel_test, sched_times, skip, slow, thread_ids,
+    DemoServer, Group, Load, Report, STATES, SchedTimes, Whywait, kernel_test, sched_times, skip, slow,
+    thread_ids,
 };
 
 /// The share of the planted time that must be found, and that may be found elsewhere.
@@ -48,7 +49,8 @@ fn planted(model: &str) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let truth = dir.path().join("truth");
     let upstream = DemoServer::upstream();
-    let args = ["--upstream", &upstream.address().to_string(), "--truth", text(&truth), "--dir", text(dir.path())];
+    let args =
+        ["--upstream", &upstream.address().to_string(), "--truth", text(&truth), "--dir", text(dir.path())];
     let server = DemoServer::start(model, &args);
     let whywait = Whywait::on(server.pid());
 
@@ -60,8 +62,10 @@ fn planted(model: &str) {
         let before = process_times(server.pid());
         answered.insert(plant.path, Load::new(url, 20, 1.5).run().requests);
         let after = process_times(server.pid());
-        let times =
-            SchedTimes { on_cpu: after.on_cpu - before.on_cpu, run_queue: after.run_queue - before.run_queue };
+        let times = SchedTimes {
+            on_cpu: after.on_cpu - before.on_cpu,
+            run_queue: after.run_queue - before.run_queue,
+        };
         scheduled.insert(plant.path, times);
     }
     let report = whywait.stop();

@@ -7,9 +7,9 @@ pub const HEAD_LEN: usize = 128;
 
 /// What a thread did with a socket.
 pub mod op {
-    /// Received data: `read`, `recv*`, `readv`, `splice`, and io_uring's.
+    /// Received data: `read`, `recv*`, `readv`, `splice`, and those of `io_uring`.
     pub const RECV: u8 = 1;
-    /// Sent data: `write`, `send*`, `writev`, `sendfile`, `splice`, and io_uring's.
+    /// Sent data: `write`, `send*`, `writev`, `sendfile`, `splice`, and those of `io_uring`.
     pub const SEND: u8 = 2;
     /// Took a connection from the accept queue.
     pub const ACCEPT: u8 = 3;

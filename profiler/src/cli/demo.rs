@@ -86,7 +86,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let (_upstream, upstream) =
         Helper::serve("the upstream server", &[reference::UPSTREAM.to_owned()], &stop)?;
     let serve = [reference::SERVE.to_owned(), args.model.id().to_owned(), format!("--upstream={upstream}")];
-    let (server, address) = Helper::serve("the reference server", &serve, &stop)?;
+    let (mut server, address) = Helper::serve("the reference server", &serve, &stop)?;
     let load = Helper::prepare("the load generator", &load_arguments(args, &address))?;
     if !args.json {
         eprintln!(
@@ -96,7 +96,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             args.duration.as_secs_f64()
         );
     }
-    let (observation, output) = watch(&server, load, args.duration, &stop)?;
+    let (observation, output) = watch(&mut server, load, args.duration, &stop)?;
     let load = report(&output)?;
     let mut explanation = explain(&observation);
     explanation.target.command = format!("{} reference server", args.model);
@@ -131,7 +131,12 @@ fn load_arguments(args: &Args, address: &str) -> Vec<String> {
 }
 
 /// Watches the server while the load lasts: from before the first request until after the last answer.
-fn watch(server: &Helper, load: Helper, duration: Duration, stop: &StopFlag) -> Result<(Observation, String)> {
+fn watch(
+    server: &mut Helper,
+    load: Helper,
+    duration: Duration,
+    stop: &StopFlag,
+) -> Result<(Observation, String)> {
     let spec = TargetSpec { pids: vec![server.pid().0], children: true, ..TargetSpec::default() };
     let target = resolve(&spec)?;
     let over = StopFlag::new();
@@ -148,33 +153,48 @@ fn watch(server: &Helper, load: Helper, duration: Duration, stop: &StopFlag) -> 
     };
     thread::scope(|scope| {
         let over = &over;
-        let driver = scope.spawn(move || drive(load, &attached, stop, over));
+        let driver = scope.spawn(move || drive(load, server, &attached, stop, over));
         let observed = observe(target, plan, over);
         // Nothing is watched any more, so the load need not go on.
         over.set();
-        let output = driver.join().unwrap_or_else(|_| bail!("the thread that watches the load generator failed"));
+        let output =
+            driver.join().unwrap_or_else(|_| bail!("the thread that watches the load generator failed"));
         Ok((observed?, output?))
     })
 }
 
 /// Lets the load run once whywait is attached, and ends the run when the load is over or somebody stops it.
-fn drive(mut load: Helper, attached: &mpsc::Receiver<()>, stop: &StopFlag, over: &StopFlag) -> Result<String> {
+fn drive(
+    mut load: Helper,
+    server: &mut Helper,
+    attached: &mpsc::Receiver<()>,
+    stop: &StopFlag,
+    over: &StopFlag,
+) -> Result<String> {
     if attached.recv().is_err() {
         return Ok(String::new());
     }
     let started = load.go();
+    let mut failed = false;
     if started.is_ok() {
-        while !load.has_ended() && !over.is_set() && !stop.wait_timeout(POLL) {}
+        while !load.has_ended() && !over.is_set() && !failed && !stop.wait_timeout(POLL) {
+            failed = server.has_ended();
+        }
     }
     let output = load.finish();
     thread::sleep(SETTLE);
     over.set();
-    started.map(|()| output)
+    started?;
+    if failed {
+        bail!("{server} ended in the middle of the load");
+    }
+    Ok(output)
 }
 
 fn report(output: &str) -> Result<LoadReport> {
-    serde_json::from_str(output)
-        .with_context(|| format!("the load generator did not report what it measured, but said: {}", output.trim()))
+    serde_json::from_str(output).with_context(|| {
+        format!("the load generator did not report what it measured, but said: {}", output.trim())
+    })
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Serve(args) => reference::run_server(&args),
-        Command::Upstream(config) => reference::run_upstream(&config),
+        Command::Upstream(config) => reference::run_upstream(config),
         Command::Load(args) => reference::run_load(&args),
     };
     match result {

@@ -33,8 +33,8 @@ pub fn run_server(args: &ServeArgs) -> Result<ExitCode> {
 ///
 /// # Errors
 /// Those of [`upstream::serve`].
-pub fn run_upstream(config: &UpstreamConfig) -> Result<ExitCode> {
-    upstream::serve(config)?;
+pub fn run_upstream(config: UpstreamConfig) -> Result<ExitCode> {
+    upstream::serve(&config)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -289,7 +289,7 @@ impl RequestClock {
         }
         let Some(waker) = self.threads.get(&Tid(interval.waker_tid)) else { return };
         let Some(id) = waker.worked_for(at) else { return };
-        if !self.open.get(&id).is_some_and(|request| !request.responded()) {
+        if self.open.get(&id).is_none_or(Open::responded) {
             return;
         }
         if let Some(thread) = self.threads.get_mut(&tid) {
@@ -387,10 +387,9 @@ impl RequestClock {
             (Role::Server, op::RECV) if op.ret > 0 => self.read(event, id, op, head, done),
             (Role::Server, op::SEND) => self.write(tid, at, id, op),
             (Role::Server, op::ACCEPT) => self.accept(tid, at, id),
-            (Role::Server, _) => {}
             (Role::Client, op::SEND | op::CONNECT) if op.ret >= 0 => self.call(tid, at, id),
             (Role::Client, op::RECV) if op.ret >= 0 => self.answer(tid, at, id, op),
-            (Role::Client, _) => {}
+            (Role::Server | Role::Client, _) => {}
         }
     }
 

@@ -67,6 +67,8 @@ pub struct Observation {
     pub futexes: Vec<LockWaits>,
     /// Waits by kernel lock.
     pub kernel_locks: Vec<LockWaits>,
+    /// Run-queue delays by the buckets of [`whywait_ebpf::hist`].
+    pub run_queue: Vec<u64>,
     /// CPU time of whywait itself in nanoseconds.
     pub own_cpu_ns: u64,
     /// The target ended before the time was over.
@@ -115,7 +117,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     (plan.attached)(&target);
 
     let mut slice = Slice::of(plan.duration);
-    let mut lost = 0;
+    let mut known_loss = 0;
     let mut target_ended = false;
     let began = Instant::now();
     let mut next_tick = began + TICK;
@@ -131,9 +133,9 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         }
         next_tick = Instant::now() + TICK;
         let elapsed = began.elapsed();
-        let loss = session.loss()?.total();
-        if loss > lost {
-            lost = loss;
+        let total = session.loss()?.total();
+        if total > known_loss {
+            known_loss = total;
             pipeline.loss();
         }
         slice.tick(&mut session, &mut pipeline, elapsed);
@@ -151,7 +153,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         pipeline.records(&batch);
     }
     let loss = session.loss()?;
-    if loss.total() > lost {
+    if loss.total() > known_loss {
         pipeline.loss();
     }
     pipeline.finish(end);
@@ -168,6 +170,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         syscalls: session.syscalls()?,
         futexes: session.futexes()?,
         kernel_locks: session.kernel_locks()?,
+        run_queue: session.run_queue_histogram()?,
         own_cpu_ns: proc::self_cpu_ns().saturating_sub(own_cpu),
         target_ended,
     };

@@ -72,14 +72,16 @@ impl StopFlag {
     /// When the system refuses the handlers, or the thread that waits for them.
     pub fn install() -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        let mut catcher = Catcher { ids: Vec::new(), signals: signals.handle(), thread: None };
+        let mut ids = Vec::new();
         for signal in [SIGINT, SIGTERM] {
-            // The order matters: the first signal must find the flag still unset here.
+            // Actions run in the order in which they were registered, and the first signal must find the flag unset here: the
+            // flag comes second, and the thread below, which sets it too, last.
             let flag = &shared.set;
-            catcher.ids.push(signal_hook::flag::register_conditional_default(signal, Arc::clone(flag))?);
-            catcher.ids.push(signal_hook::flag::register(signal, Arc::clone(flag))?);
+            ids.push(signal_hook::flag::register_conditional_default(signal, Arc::clone(flag))?);
+            ids.push(signal_hook::flag::register(signal, Arc::clone(flag))?);
         }
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut catcher = Catcher { ids, signals: signals.handle(), thread: None };
         let woken = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("whywait-signals".to_owned()).spawn(move || {
             for _ in signals.forever() {

@@ -134,7 +134,7 @@ pub(super) fn futexes(ebpf: &Ebpf) -> Result<Vec<LockWaits>, MapError> {
     let map = ebpf.map("FUTEXES").ok_or(MapError::InvalidName { name: "FUTEXES".to_owned() })?;
     let table: PerCpuHashMap<_, FutexKey, WaitStat> = PerCpuHashMap::try_from(map)?;
     let mut waits = Vec::new();
-    for entry in table.iter() {
+    for entry in &table {
         let (FutexKey([address, pid]), values) = entry?;
         let pid = u32::try_from(pid).unwrap_or(0);
         waits.push(sum(pid, address, values.iter().map(|stat| (stat.0.count, stat.0.total, stat.0.max))));
@@ -146,7 +146,7 @@ pub(super) fn kernel_locks(ebpf: &Ebpf) -> Result<Vec<LockWaits>, MapError> {
     let map = ebpf.map("KERNEL_LOCKS").ok_or(MapError::InvalidName { name: "KERNEL_LOCKS".to_owned() })?;
     let table: PerCpuHashMap<_, u64, LockStat> = PerCpuHashMap::try_from(map)?;
     let mut waits = Vec::new();
-    for entry in table.iter() {
+    for entry in &table {
         let (address, values) = entry?;
         waits.push(sum(0, address, values.iter().map(|stat| (stat.0.count, stat.0.total, stat.0.max))));
     }

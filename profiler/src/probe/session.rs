@@ -116,7 +116,7 @@ impl Session {
         // Task storage is a kind of map that aya creates but has no type for.
         loader.allow_unsupported_maps().map_max_entries("EVENTS", options.ring_bytes);
         for (name, value) in constants.iter().chain(&flags) {
-            loader.override_global(*name, value, true);
+            loader.override_global(name, value, true);
         }
         let ebpf = loader.load(OBJECT).map_err(|error| {
             let why = innermost(&error);

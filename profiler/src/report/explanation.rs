@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::counters::{Counters, counters};
 use crate::{
     clock::State,
     observe::Observation,
@@ -28,13 +29,10 @@ pub struct Latency {
 }
 
 /// Microseconds by state, in the order of the contract.
-pub type Breakdown = InOrder;
-
-/// State times under their names, in the order of the contract.
 #[derive(Clone, Debug)]
-pub struct InOrder(pub Vec<(State, f64)>);
+pub struct Breakdown(pub Vec<(State, f64)>);
 
-impl Serialize for InOrder {
+impl Serialize for Breakdown {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(state, time)| (state.id(), time)))
     }
@@ -224,6 +222,8 @@ pub struct Explanation {
     pub processes: Vec<Group>,
     /// Threads that ran or could have, most CPU time first; the first 256.
     pub threads: Vec<ThreadUse>,
+    /// What the kernel counted: run queues, locks, system calls.
+    pub counters: Counters,
     /// What this run did without.
     pub without: Vec<Without>,
     /// How socket operations were seen: `socket_tracepoints` or `system_calls`.
@@ -249,7 +249,7 @@ fn round(us: f64) -> f64 {
 }
 
 fn breakdown(times: Vec<f64>) -> Breakdown {
-    InOrder(State::ALL.into_iter().zip(times.into_iter().map(round)).collect())
+    Breakdown(State::ALL.into_iter().zip(times.into_iter().map(round)).collect())
 }
 
 fn group(name: String, book: &Book) -> Group {
@@ -387,6 +387,7 @@ pub fn explain(observation: &Observation) -> Explanation {
             Vec::new()
         },
         threads: thread_uses(window),
+        counters: counters(observation),
         without: observation
             .capabilities
             .iter()

@@ -1,5 +1,6 @@
 //! What a run says: one explanation, as text for people and as JSON for programs.
 
+mod counters;
 mod explanation;
 mod palette;
 mod text;

@@ -88,7 +88,9 @@ impl Book {
                 break;
             }
         }
-        sums.iter_mut().for_each(|sum| *sum /= wanted);
+        for sum in &mut sums {
+            *sum /= wanted;
+        }
         sums
     }
 }
@@ -102,7 +104,7 @@ fn index(value: u64) -> u32 {
     if value < 1 << GROUPING {
         return u32::try_from(value).unwrap_or(0);
     }
-    let shift = 63 - value.leading_zeros() - GROUPING;
+    let shift = value.ilog2() - GROUPING;
     let offset = u32::try_from((value >> shift) - (1 << GROUPING)).unwrap_or(0);
     ((shift + 1) << GROUPING) + offset
 }

@@ -32,8 +32,10 @@ pub struct Helper {
 impl Helper {
     /// Makes a helper ready to run one of the hidden commands; it does nothing before [`Helper::go`].
     pub fn prepare(what: &'static str, arguments: &[String]) -> Result<Self> {
-        let argv: Vec<OsString> =
-            std::iter::once(OWN_PROGRAM).chain(arguments.iter().map(String::as_str)).map(OsString::from).collect();
+        let argv: Vec<OsString> = std::iter::once(OWN_PROGRAM)
+            .chain(arguments.iter().map(String::as_str))
+            .map(OsString::from)
+            .collect();
         Ok(Self { what, process: Launched::prepare(&argv, None)? })
     }
 

@@ -16,7 +16,8 @@ pub fn write(
     palette: Palette,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let title = format!("{:<38} {:>10} {:>10} {:>10} {:>10}", "Do the two agree?", "requests", "mean", "p50", "p99");
+    let title =
+        format!("{:<38} {:>10} {:>10} {:>10} {:>10}", "Do the two agree?", "requests", "mean", "p50", "p99");
     writeln!(out, "{}", palette.paint(Tone::Faint, &title))?;
     let (inside, outside) = (&explanation.requests.latency_us, &load.service_us);
     let rows = [

@@ -190,7 +190,10 @@ mod tests {
             check("d", State::NotTried, true, "the rest"),
             check("e", State::Missing, false, "its own cost"),
         ];
-        assert_eq!(verdict(&checks), "whywait works here, but without the accept and its own cost; it takes X.");
+        assert_eq!(
+            verdict(&checks),
+            "whywait works here, but without the accept and its own cost; it takes X."
+        );
         let mut checks = checks;
         checks[4].lacks = vec![Capability::SysAdmin];
         let expected = "whywait works here, but without the accept and its own cost; it takes X; CAP_SYS_ADMIN, or root, \
@@ -200,8 +203,10 @@ mod tests {
 
     #[test]
     fn something_required_that_is_missing_decides() {
-        let checks =
-            [check("b", State::Missing, false, "the accept"), check("sched_switch", State::Missing, true, "")];
+        let checks = [
+            check("b", State::Missing, false, "the accept"),
+            check("sched_switch", State::Missing, true, ""),
+        ];
         assert_eq!(verdict(&checks), "whywait does not work here: sched_switch: not found; it takes X.");
     }
 }

@@ -40,11 +40,15 @@ fn fact(group: Group, name: &str, gives: String, required: bool, failed: Option<
 
 fn machine(kernel: &KernelFacts, privileges: &Privileges) -> Vec<Check> {
     let machine = |name, gives, failed| fact(Group::Machine, name, gives, true, failed);
-    let architecture = kernel.check_architecture().err().map(|error| {
-        (error.to_string(), "run it on an x86_64 machine".to_owned())
-    });
+    let architecture = kernel
+        .check_architecture()
+        .err()
+        .map(|error| (error.to_string(), "run it on an x86_64 machine".to_owned()));
     let btf = (!kernel.btf).then(|| {
-        ("the kernel does not show its types".to_owned(), "boot a kernel built with CONFIG_DEBUG_INFO_BTF".to_owned())
+        (
+            "the kernel does not show its types".to_owned(),
+            "boot a kernel built with CONFIG_DEBUG_INFO_BTF".to_owned(),
+        )
     });
     let lockdown = (kernel.lockdown == Lockdown::Confidentiality).then(|| {
         (
@@ -83,7 +87,11 @@ fn held(privileges: &Privileges) -> String {
     let held: Vec<Capability> = Capability::ALL.into_iter().filter(|one| privileges.has(*one)).collect();
     let user = if privileges.is_root() { "root" } else { "not root" };
     let names = held.iter().map(Capability::to_string).collect::<Vec<_>>().join(", ");
-    if held.is_empty() { format!("{user}, without any capability for tracing") } else { format!("{user}, with {names}") }
+    if held.is_empty() {
+        format!("{user}, without any capability for tracing")
+    } else {
+        format!("{user}, with {names}")
+    }
 }
 
 fn others_sockets(privileges: &Privileges) -> Check {
@@ -201,8 +209,8 @@ fn probe_check(probe: &Probe, state: State, why: Option<String>) -> Check {
         When::Syscalls => format!("with --syscalls: {}", probe.gives),
         _ => probe.gives.to_owned(),
     };
-    let required = probe.tier == Tier::Required
-        || (probe.when == When::SocketTracepoints && state == State::Missing);
+    let required =
+        probe.tier == Tier::Required || (probe.when == When::SocketTracepoints && state == State::Missing);
     Check { group, name: probe.name.to_owned(), gives, state, required, why, takes, lacks: Vec::new(), lost }
 }
 
@@ -212,7 +220,9 @@ fn place(probe: &Probe) -> (Group, &'static str) {
     match probe.name {
         "sys_exit_accept" | "sys_exit_accept4" => (Group::Arrival, ACCEPT),
         "sk_data_ready" | "tcp_probe" => (Group::Arrival, brief),
-        "inet_sock_set_state" | "sock_recv_length" | "sock_send_length" | "walk_files" => (Group::Requests, brief),
+        "inet_sock_set_state" | "sock_recv_length" | "sock_send_length" | "walk_files" => {
+            (Group::Requests, brief)
+        }
         "contention_begin" | "contention_end" => (Group::Locks, brief),
         name if name.starts_with("sched_") || name == "walk_tasks" => (Group::Waits, brief),
         _ => (Group::Detail, brief),
@@ -225,7 +235,10 @@ fn counting(session: &mut Session) -> Check {
     let failed = session.count_syscalls().err().map(|why| (why, takes));
     session.stop_counting_syscalls();
     let gives = "the number of system calls, counted in a slice of the run".to_owned();
-    Check { lost: "the number of system calls", ..fact(Group::Detail, "count_syscalls", gives, false, failed) }
+    Check {
+        lost: "the number of system calls",
+        ..fact(Group::Detail, "count_syscalls", gives, false, failed)
+    }
 }
 
 /// Whether the kernel tells what the programs cost.
@@ -236,7 +249,11 @@ fn own_cost(privileges: &Privileges) -> Check {
     } else {
         (Some(("no CAP_SYS_ADMIN".to_owned(), "add CAP_SYS_ADMIN".to_owned())), vec![Capability::SysAdmin])
     };
-    Check { lost: "what its programs cost", lacks, ..fact(Group::Detail, "run statistics", gives, false, failed) }
+    Check {
+        lost: "what its programs cost",
+        lacks,
+        ..fact(Group::Detail, "run statistics", gives, false, failed)
+    }
 }
 
 fn extras() -> Vec<Check> {

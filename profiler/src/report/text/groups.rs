@@ -48,5 +48,8 @@ fn largest(times: &Breakdown) -> String {
     let total = total(times);
     let parts = ranked(times).into_iter().take(2).map(|(state, time)| (state, time / total));
     let parts = parts.filter(|(_, share)| *share >= 0.01);
-    parts.map(|(state, share)| format!("{} {}", state.id(), fmt_percent(share))).collect::<Vec<_>>().join(", ")
+    parts
+        .map(|(state, share)| format!("{} {}", state.id(), fmt_percent(share)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -52,7 +52,10 @@ pub(super) fn wrap(text: &str, indent: &str) -> Vec<String> {
 }
 
 fn is_unit(word: &str) -> bool {
-    matches!(word.trim_end_matches(|c: char| c.is_ascii_punctuation() && c != '%'), "%" | "ns" | "µs" | "ms" | "s")
+    matches!(
+        word.trim_end_matches(|c: char| c.is_ascii_punctuation() && c != '%'),
+        "%" | "ns" | "µs" | "ms" | "s"
+    )
 }
 
 /// Columns that a text takes, of characters that take one each.
@@ -87,8 +90,11 @@ mod tests {
     fn lines_fit_and_units_stay_with_their_numbers() {
         let text = "a request takes 228 µs, of which 65 % is waiting for a CPU; ".repeat(9);
         let lines = wrap(&text, "    ");
-        assert!(lines.len() > 5 && lines.iter().all(|line| columns(line) <= WIDTH && line.starts_with("    ")));
-        let broken = ["µs", "%"].iter().any(|unit| lines.iter().any(|line| line.trim_start().starts_with(unit)));
+        assert!(
+            lines.len() > 5 && lines.iter().all(|line| columns(line) <= WIDTH && line.starts_with("    "))
+        );
+        let broken =
+            ["µs", "%"].iter().any(|unit| lines.iter().any(|line| line.trim_start().starts_with(unit)));
         assert!(!broken, "{lines:#?}");
     }
 
@@ -98,7 +104,10 @@ mod tests {
         paragraph(&mut out, "Cost", &"word ".repeat(30)).unwrap();
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].starts_with("Cost        word") && lines[1].starts_with("            word"), "{text}");
+        assert!(
+            lines[0].starts_with("Cost        word") && lines[1].starts_with("            word"),
+            "{text}"
+        );
     }
 
     /// A route comes from the wire: what it holds must not reach the terminal.

@@ -26,7 +26,8 @@ pub(super) fn losses(explanation: &Explanation) -> Vec<String> {
         ));
     }
     if lost.missing > 0 {
-        losses.push(format!("LOST: {} missing by number.", counted(lost.missing, "record is", "records are")));
+        losses
+            .push(format!("LOST: {} missing by number.", counted(lost.missing, "record is", "records are")));
     }
     if lost.late > 0 {
         losses.push(format!(
@@ -74,7 +75,9 @@ fn notes(explanation: &Explanation) -> Vec<String> {
         notes.push(format!("{what} with the first read: when they arrived is not known, so what they waited before is missing"));
     }
     if explanation.sockets_by == "system_calls" {
-        notes.push("socket operations were taken from system calls, which makes every system call slower".to_owned());
+        notes.push(
+            "socket operations were taken from system calls, which makes every system call slower".to_owned(),
+        );
     }
     notes
 }

@@ -28,8 +28,12 @@ pub(super) fn write(explanation: &Explanation, palette: Palette, out: &mut dyn W
         .filter(|row| row.mean.share > SHOWN || row.slowest.share > SHOWN)
         .collect();
     rows.sort_by(|a, b| b.mean.time.total_cmp(&a.mean.time));
-    let title =
-        format!("{:<43} {:<25}  {}", "A request spends its time", "all requests (mean)", slowest_title(explanation));
+    let title = format!(
+        "{:<43} {:<25}  {}",
+        "A request spends its time",
+        "all requests (mean)",
+        slowest_title(explanation)
+    );
     writeln!(out, "{}", palette.paint(Tone::Faint, &title))?;
     for row in rows {
         let tone = if row.state == State::OnCpu { Tone::Good } else { Tone::Warn };

@@ -3,8 +3,10 @@
 use super::*;
 use crate::{
     clock::State,
+    report::counters::{Counters, Delays},
     report::explanation::{
-        AtOnce, Breakdowns, Group, InOrder, Latency, Lost, Model, Overhead, PerRequest, Requests, Target, ThreadUse, Without,
+        AtOnce, Breakdown, Breakdowns, Group, Latency, Lost, Model, Overhead, PerRequest, Requests, Target,
+        ThreadUse, Without,
     },
 };
 
@@ -14,9 +16,9 @@ fn text(explanation: &Explanation) -> String {
     String::from_utf8(out).unwrap()
 }
 
-fn times(of: &[(State, f64)]) -> InOrder {
+fn times(of: &[(State, f64)]) -> Breakdown {
     let time = |state| of.iter().find(|(other, _)| *other == state).map_or(0.0, |(_, time)| *time);
-    InOrder(State::ALL.into_iter().map(|state| (state, time(state))).collect())
+    Breakdown(State::ALL.into_iter().map(|state| (state, time(state))).collect())
 }
 
 fn latency(mean: f64) -> Latency {
@@ -30,7 +32,16 @@ fn group(name: &str, count: u64, of: &[(State, f64)]) -> Group {
 
 fn thread(tid: u32, on_cpu_us: f64) -> ThreadUse {
     let name = "nginx".to_owned();
-    ThreadUse { tid, pid: tid, name, voluntary: 1, involuntary: 0, migrations: 0, on_cpu_us, run_queue_us: 0.0 }
+    ThreadUse {
+        tid,
+        pid: tid,
+        name,
+        voluntary: 1,
+        involuntary: 0,
+        migrations: 0,
+        on_cpu_us,
+        run_queue_us: 0.0,
+    }
 }
 
 /// A server with nothing to do.
@@ -60,10 +71,22 @@ fn idle() -> Explanation {
             migrations: 0.0,
         },
         findings: Vec::new(),
-        lost: Lost { events: 0, requests: 0, by_kind: std::collections::BTreeMap::new(), missing: 0, late: 0 },
+        lost: Lost {
+            events: 0,
+            requests: 0,
+            by_kind: std::collections::BTreeMap::new(),
+            missing: 0,
+            late: 0,
+        },
         overhead: Overhead { bpf_ns_per_event: 0.0, events: 4, cpu_percent: 0.5, bpf_cpu_percent: 0.0 },
         routes: Vec::new(),
         processes: Vec::new(),
+        counters: Counters {
+            run_queue: Delays { count: 0, p50_us: 0.0, p99_us: 0.0, max_us: 0.0 },
+            futexes: Vec::new(),
+            kernel_locks: Vec::new(),
+            system_calls: Vec::new(),
+        },
         threads: vec![thread(4496, 12.0), thread(4497, 0.0)],
         without: Vec::new(),
         sockets_by: "socket_tracepoints",
@@ -98,7 +121,12 @@ fn busy() -> Explanation {
             migrations: 0.002,
             ..idle().per_request
         },
-        overhead: Overhead { bpf_ns_per_event: 231.0, events: 193_636, cpu_percent: 15.81, bpf_cpu_percent: 11.5 },
+        overhead: Overhead {
+            bpf_ns_per_event: 231.0,
+            events: 193_636,
+            cpu_percent: 15.81,
+            bpf_cpu_percent: 11.5,
+        },
         routes: vec![
             group("GET /plaintext", 48_000, &[(RunQueue, 150.0), (OnCpu, 70.0)]),
             group("POST /a/path/that/is/longer/than/its/column", 409, &[(RecvQueue, 1_200.0), (OnCpu, 2.0)]),
@@ -213,7 +241,8 @@ fn small_numbers_are_said_in_the_singular() {
     one.breakdown_us.mean = times(&[(State::Lock, 50.0), (State::OnCpu, 50.0)]);
     one.target = Target { pids: vec![7], ports: Vec::new(), command: "a\x1b[2Jb".to_owned() };
     let text = text(&one);
-    let first = "a\u{fffd}[2Jb (7): 1 request in 3.0 s; it took 228 µs, of which 50 % is running on a CPU and 50 %";
+    let first =
+        "a\u{fffd}[2Jb (7): 1 request in 3.0 s; it took 228 µs, of which 50 % is running on a CPU and 50 %";
     assert!(text.starts_with(first), "{text}");
     assert!(text.contains("the slowest one"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= layout::WIDTH), "{text}");

@@ -1,0 +1,137 @@
+//! What the kernel counted by itself, for the explanation: no records, no losses.
+
+use serde::Serialize;
+use whywait_ebpf::{hist, syscalls};
+
+use crate::{observe::Observation, probe::LockWaits};
+
+/// Locks and system calls that are told one by one.
+const MOST: usize = 16;
+
+/// Counters and histograms of the run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Counters {
+    /// Waits for a CPU.
+    pub run_queue: Delays,
+    /// Futexes by the time that threads blocked on them, most first.
+    pub futexes: Vec<Waits>,
+    /// Kernel locks by the time that threads waited for them, most first.
+    pub kernel_locks: Vec<Waits>,
+    /// System calls by their time, most first; empty unless they were traced.
+    pub system_calls: Vec<Calls>,
+}
+
+/// Delays by their quantiles, to within an eighth.
+#[derive(Clone, Debug, Serialize)]
+pub struct Delays {
+    /// How many.
+    pub count: u64,
+    /// The median in microseconds.
+    pub p50_us: f64,
+    /// 99 % are no longer, in microseconds.
+    pub p99_us: f64,
+    /// No delay was longer, in microseconds.
+    pub max_us: f64,
+}
+
+/// Waits for one lock.
+#[derive(Clone, Debug, Serialize)]
+pub struct Waits {
+    /// Process of a futex; 0 for a kernel lock.
+    pub pid: u32,
+    /// Address, in hexadecimal.
+    pub address: String,
+    /// Waits.
+    pub count: u64,
+    /// Microseconds waited in all.
+    pub total_us: f64,
+    /// The longest wait in microseconds.
+    pub max_us: f64,
+}
+
+/// Calls of one system call.
+#[derive(Clone, Debug, Serialize)]
+pub struct Calls {
+    /// Its name; its number where whywait does not know it.
+    pub name: String,
+    /// Calls that returned.
+    pub count: u64,
+    /// Mean time in microseconds.
+    pub mean_us: f64,
+}
+
+/// What the kernel counted.
+pub(super) fn counters(observation: &Observation) -> Counters {
+    let mut calls: Vec<_> = observation.syscalls.iter().filter(|_| observation.mode.syscalls).collect();
+    calls.sort_by_key(|call| std::cmp::Reverse(call.total_ns));
+    Counters {
+        run_queue: delays(&observation.run_queue),
+        futexes: waits(&observation.futexes),
+        kernel_locks: waits(&observation.kernel_locks),
+        system_calls: calls
+            .into_iter()
+            .take(MOST)
+            .map(|call| Calls {
+                name: i32::try_from(call.number)
+                    .ok()
+                    .and_then(syscalls::name)
+                    .map_or_else(|| call.number.to_string(), str::to_owned),
+                count: call.count,
+                mean_us: call.total_ns as f64 / call.count.max(1) as f64 / 1e3,
+            })
+            .collect(),
+    }
+}
+
+fn waits(locks: &[LockWaits]) -> Vec<Waits> {
+    let mut locks: Vec<&LockWaits> = locks.iter().collect();
+    locks.sort_by_key(|lock| std::cmp::Reverse(lock.total_ns));
+    locks
+        .into_iter()
+        .take(MOST)
+        .map(|lock| Waits {
+            pid: lock.pid,
+            address: format!("{:#x}", lock.address),
+            count: lock.count,
+            total_us: lock.total_ns as f64 / 1e3,
+            max_us: lock.max_ns as f64 / 1e3,
+        })
+        .collect()
+}
+
+fn delays(buckets: &[u64]) -> Delays {
+    let count: u64 = buckets.iter().sum();
+    let quantile = |share: f64| {
+        let rank = (count as f64 * share).ceil().max(1.0);
+        let mut seen = 0.0;
+        for (index, in_bucket) in buckets.iter().enumerate() {
+            seen += *in_bucket as f64;
+            if *in_bucket > 0 && seen >= rank {
+                return hist::upper(index) as f64 / 1e3;
+            }
+        }
+        0.0
+    };
+    Delays { count, p50_us: quantile(0.5), p99_us: quantile(0.99), max_us: quantile(1.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_the_upper_ends_of_their_buckets() {
+        let mut buckets = vec![0; hist::BUCKETS];
+        buckets[hist::index(1_000)] = 98;
+        buckets[hist::index(1_000_000)] = 2;
+        let delays = delays(&buckets);
+        assert_eq!(delays.count, 100);
+        assert!((1.0..1.13).contains(&delays.p50_us), "{delays:?}");
+        assert!((1_000.0..1_130.0).contains(&delays.p99_us), "{delays:?}");
+    }
+
+    #[test]
+    fn no_delay_at_all_is_zero() {
+        assert_eq!(delays(&vec![0; hist::BUCKETS]).max_us, 0.0);
+    }
+}
