@@ -6,8 +6,8 @@ use whywait_ebpf::abi::{Conn, counter, kind, role};
 use crate::{
     emit::{count, header, send},
     globals::{
-        INODE_INO, SKC_DADDR, SKC_DPORT, SKC_FAMILY, SKC_NUM, SKC_SADDR, SKC_STATE, SKC_V6_DADDR, SKC_V6_SADDR,
-        SOCK_PROTOCOL, SOCK_SOCKET, SOCKET_INODE, TCP_COPIED_SEQ, UNIX_ADDR, UNIX_PEER,
+        INODE_INO, SKC_DADDR, SKC_DPORT, SKC_FAMILY, SKC_NUM, SKC_SADDR, SKC_STATE, SKC_V6_DADDR,
+        SKC_V6_SADDR, SOCK_PROTOCOL, SOCK_SOCKET, SOCKET_INODE, TCP_COPIED_SEQ, UNIX_ADDR, UNIX_PEER,
     },
     maps::{CONN_IDS, CONNS, PORTS},
     mem::peek,
@@ -147,7 +147,11 @@ impl Sock {
                 (false, false) => role::PAIR,
             };
         }
-        if self.protocol() == TCP && unsafe { PORTS.get(self.port()) }.is_some() { role::SERVER } else { role::CLIENT }
+        if self.protocol() == TCP && unsafe { PORTS.get(self.port()) }.is_some() {
+            role::SERVER
+        } else {
+            role::CLIENT
+        }
     }
 
     /// Begins to keep state for a socket.

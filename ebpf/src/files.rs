@@ -4,7 +4,8 @@ use whywait_ebpf::abi::file_kind;
 
 use crate::{
     globals::{
-        FDT_FD, FDT_MAX_FDS, FILE_INODE, FILE_PRIVATE, FILES_FDT, INODE_INO, INODE_MODE, SOCKET_SK, TASK_FILES,
+        FDT_FD, FDT_MAX_FDS, FILE_INODE, FILE_PRIVATE, FILES_FDT, INODE_INO, INODE_MODE, SOCKET_SK,
+        TASK_FILES,
     },
     mem::{load, peek},
     task::Task,

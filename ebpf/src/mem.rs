@@ -17,7 +17,8 @@ pub unsafe fn load<T: Copy>(base: *const u8, offset: &Global<u32>) -> T {
 /// Loads through any address; zero where it cannot be read.
 #[inline(always)]
 pub fn peek<T: Copy + Default>(base: *const u8, offset: &Global<u32>) -> T {
-    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset.load() as usize).cast::<T>()) }.unwrap_or_default()
+    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset.load() as usize).cast::<T>()) }
+        .unwrap_or_default()
 }
 
 /// Loads from the current task's memory; `None` where the page is not there.

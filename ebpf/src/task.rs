@@ -2,9 +2,7 @@
 
 use aya_ebpf::{
     bindings::task_struct,
-    helpers::{
-        bpf_get_current_task_btf, bpf_task_pt_regs, bpf_task_storage_get,
-    },
+    helpers::{bpf_get_current_task_btf, bpf_task_pt_regs, bpf_task_storage_delete, bpf_task_storage_get},
 };
 
 use crate::{
@@ -127,6 +125,12 @@ impl Task {
         state
     }
 
+    /// Makes the task nobody's.
+    #[inline(always)]
+    pub fn forget(self) {
+        unsafe { bpf_task_storage_delete(THREADS.as_ptr(), self.0.cast_mut().cast::<task_struct>()) };
+    }
+
     #[inline(always)]
     fn storage(self, flags: u64) -> Option<&'static mut ThreadState> {
         unsafe {
@@ -145,7 +149,10 @@ impl Task {
     #[inline(always)]
     pub fn registers(self) -> Registers {
         let address = unsafe { bpf_task_pt_regs(self.0.cast_mut().cast::<task_struct>()) };
-        Registers { base: address as *const u8, io_worker: unsafe { load::<u32>(self.0, &TASK_FLAGS) } & PF_IO_WORKER != 0 }
+        Registers {
+            base: address as *const u8,
+            io_worker: unsafe { load::<u32>(self.0, &TASK_FLAGS) } & PF_IO_WORKER != 0,
+        }
     }
 }
 

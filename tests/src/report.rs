@@ -194,6 +194,7 @@ impl Report {
 
     /// Checks that nothing was lost.
     pub fn assert_nothing_lost(&self) {
-        assert_eq!((self.lost.events, self.lost.requests), (0, 0), "lost records and requests");
+        let lost = (self.lost.events, self.lost.requests);
+        assert_eq!(lost, (0, 0), "lost records and requests: {}", self.raw["lost"]);
     }
 }

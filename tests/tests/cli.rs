@@ -16,7 +16,11 @@ fn run(args: &[&str]) -> Ended {
 
 /// Failed with one sentence on standard error that holds all of these words, and with nothing on standard output.
 fn assert_fails(ended: &Ended, words: &[&str]) {
-    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
+    assert_says(ended, 1, words);
+}
+
+fn assert_says(ended: &Ended, code: i32, words: &[&str]) {
+    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(code), ""), "{}", ended.stderr);
     assert_eq!(ended.stderr.lines().count(), 1, "one sentence: {}", ended.stderr);
     for word in words {
         assert!(ended.stderr.contains(word), "`{word}` is not in: {}", ended.stderr);
@@ -47,15 +51,16 @@ fn nobody_listens_on_the_port() {
     assert_fails(&run(&["explain", "--json", "--port", &port]), &["nobody listens", &port]);
 }
 
+/// Bad usage, like an unknown option.
 #[test]
 fn no_target() {
-    assert_fails(&run(&["explain", "--json"]), &["no target", "--pid"]);
+    assert_says(&run(&["explain", "--json"]), 2, &["no target", "--pid"]);
 }
 
 #[test]
 fn a_command_and_a_process() {
     let own = std::process::id().to_string();
-    assert_fails(&run(&["explain", "--pid", &own, "--", "true"]), &["cannot be combined"]);
+    assert_says(&run(&["explain", "--pid", &own, "--", "true"]), 2, &["cannot be combined"]);
 }
 
 #[test]

@@ -10,13 +10,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use demo_servers::truth::Kind;
 use whywait_tests::{
-    DemoServer, Group, Load, Report, STATES, SchedTimes, Whywait, kernel_test, sched_times, skip, slow,
-    thread_ids,
+    Client, DemoServer, Group, Report, STATES, SchedTimes, Whywait, kernel_test, requests, sched_times, skip,
+    slow, thread_ids,
 };
 
+/// Requests for each path.
+const ROUNDS: u64 = 40;
 /// The share of the planted time that must be found, and that may be found elsewhere.
 const FOUND: f64 = 0.95;
 const ELSEWHERE: f64 = 0.05;
@@ -36,11 +40,27 @@ const PLANTS: [Plant; 5] = [
     Plant { path: "/downstream", query: "ms=20", state: "downstream", kind: Kind::Downstream },
 ];
 
-/// What the kernel says about all threads of a process so far.
-fn process_times(pid: u32) -> SchedTimes {
-    thread_ids(pid).into_iter().map(|tid| sched_times(pid, tid)).fold(SchedTimes::default(), |sum, each| {
-        SchedTimes { on_cpu: sum.on_cpu + each.on_cpu, run_queue: sum.run_queue + each.run_queue }
-    })
+/// What the kernel says about the threads of a process so far.
+fn thread_times(pid: u32) -> BTreeMap<u32, SchedTimes> {
+    thread_ids(pid).into_iter().map(|tid| (tid, sched_times(pid, tid))).collect()
+}
+
+/// Asks for a path so many times, with pauses, and returns what the kernel says that the server's threads did meanwhile. The
+/// connection stays open until then: its thread, where it has one, ends with it.
+fn ask(server: &DemoServer, path: &str, times: u64) -> SchedTimes {
+    let before = thread_times(server.pid());
+    let mut client = Client::connect(&server.address().to_string());
+    for _ in 0..times {
+        client.ask(path);
+        thread::sleep(Duration::from_millis(10));
+    }
+    let mut sum = SchedTimes::default();
+    for (tid, after) in thread_times(server.pid()) {
+        let before = before.get(&tid).copied().unwrap_or_default();
+        sum.on_cpu += after.on_cpu - before.on_cpu;
+        sum.run_queue += after.run_queue - before.run_queue;
+    }
+    sum
 }
 
 fn planted(model: &str) {
@@ -54,27 +74,17 @@ fn planted(model: &str) {
     let server = DemoServer::start(model, &args);
     let whywait = Whywait::on(server.pid());
 
-    let mut answered = BTreeMap::new();
-    let mut scheduled = BTreeMap::new();
-    answered.insert("/plaintext", Load::new(server.url("/plaintext"), 200, 1.0).run().requests);
-    for plant in &PLANTS {
-        let url = server.url(&format!("{}?{}", plant.path, plant.query));
-        let before = process_times(server.pid());
-        answered.insert(plant.path, Load::new(url, 20, 1.5).run().requests);
-        let after = process_times(server.pid());
-        let times = SchedTimes {
-            on_cpu: after.on_cpu - before.on_cpu,
-            run_queue: after.run_queue - before.run_queue,
-        };
-        scheduled.insert(plant.path, times);
-    }
+    let times = requests(ROUNDS);
+    ask(&server, "/plaintext", times);
+    let scheduled =
+        PLANTS.each_ref().map(|plant| ask(&server, &format!("{}?{}", plant.path, plant.query), times));
     let report = whywait.stop();
-    report.assert_exactly(answered.values().sum());
+    report.assert_exactly(times * (1 + PLANTS.len() as u64));
     let records = server.stop_for_truth(&truth);
-    for plant in &PLANTS {
+    for (plant, scheduled) in PLANTS.iter().zip(scheduled) {
         let its = records.iter().filter(|record| record.route == plant.path && record.kind == plant.kind);
         let planted_us = its.map(|record| record.planted_ns as f64 / 1e3).sum();
-        check(&report, plant, answered[plant.path], planted_us, scheduled[plant.path]);
+        check(&report, plant, times, planted_us, scheduled);
     }
 }
 

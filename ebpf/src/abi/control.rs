@@ -69,4 +69,3 @@ pub struct LockStat {
     /// Flags of the last `contention_begin`.
     pub flags: u64,
 }
-

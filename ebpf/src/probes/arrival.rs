@@ -54,7 +54,8 @@ fn tcp_probe(ctx: BtfTracePointContext) -> i32 {
     let start: u64 = peek(packet, &SKB_HEAD);
     let transport: u16 = peek(packet, &SKB_TRANSPORT);
     // The upper half of a TCP header's thirteenth byte is its length in words.
-    let words = unsafe { bpf_probe_read_kernel((start + u64::from(transport) + 12) as *const u8) }.unwrap_or(0) >> 4;
+    let words =
+        unsafe { bpf_probe_read_kernel((start + u64::from(transport) + 12) as *const u8) }.unwrap_or(0) >> 4;
     if length > u32::from(words) * 4 {
         arrived(sock, conn);
     }

@@ -48,6 +48,8 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
         let now = unsafe { bpf_ktime_get_ns() };
         let record = ThreadEnd { header: header::<ThreadEnd>(kind::THREAD_END, now, task, thread) };
         send(kind::THREAD_END, record);
+        // It still runs for a moment, and is of no interest any more.
+        task.forget();
     }
     0
 }
@@ -96,7 +98,15 @@ fn describe(task: Task, thread: &mut ThreadState, how: u8, now: u64) -> Thread {
 
 /// Sends a thread's record.
 #[inline(always)]
-pub fn tell(task: Task, thread: &mut ThreadState, how: u8, now: u64, parent_tid: u32, parent_pid: u32, running: u8) {
+pub fn tell(
+    task: Task,
+    thread: &mut ThreadState,
+    how: u8,
+    now: u64,
+    parent_tid: u32,
+    parent_pid: u32,
+    running: u8,
+) {
     let mut record = describe(task, thread, how, now);
     record.parent_tid = parent_tid;
     record.parent_pid = parent_pid;

@@ -4,7 +4,10 @@
 //! - Cost: two look-ups in task storage for a switch between two threads of somebody else.
 //! - Minimum kernel: 5.18, the first that hands over the state of the thread that leaves.
 
-use aya_ebpf::{helpers::bpf_get_smp_processor_id, helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    helpers::bpf_get_smp_processor_id, helpers::bpf_ktime_get_ns, macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
 use whywait_ebpf::{
     abi::{OffCpu, WaitStat, counter, file_kind, kind, off_cpu},
     hist,
@@ -112,7 +115,9 @@ fn timeout(registers: Registers, number: i32) -> i64 {
             None => -1,
         },
         Timeout::Timeval(argument) => match peek_user::<[i64; 2]>(registers.arg(argument)) {
-            Some([seconds, micros]) => seconds.wrapping_mul(1_000_000_000).wrapping_add(micros.wrapping_mul(1_000)),
+            Some([seconds, micros]) => {
+                seconds.wrapping_mul(1_000_000_000).wrapping_add(micros.wrapping_mul(1_000))
+            }
             None => -1,
         },
     }
@@ -131,7 +136,10 @@ fn come_back(task: Task, thread: &mut ThreadState, now: u64) {
         unsafe { *bucket += 1 };
     }
     if record.syscall == syscalls::FUTEX && record.flags & off_cpu::VOLUNTARY != 0 {
-        futex_wait(FutexKey { address: record.args[0], pid: u64::from(record.header.pid) }, ready.saturating_sub(record.left));
+        futex_wait(
+            FutexKey { address: record.args[0], pid: u64::from(record.header.pid) },
+            ready.saturating_sub(record.left),
+        );
     }
     thread.back = now;
     thread.left = 0;

@@ -129,7 +129,8 @@ fn unseen_read(task: Task, thread: &mut ThreadState, sock: Sock, conn: &mut Conn
         let arrival = conn.arrival;
         conn.arrival = 0;
         conn.last_op = op::RECV;
-        let record = operation(task, thread, conn, op::RECV, sock_flag::UNSEEN, i64::from(taken), arrival, now);
+        let record =
+            operation(task, thread, conn, op::RECV, sock_flag::UNSEEN, i64::from(taken), arrival, now);
         emit::send(kind::SOCK_OP, record);
     }
 }
@@ -167,7 +168,9 @@ pub fn operation(
 fn buffer(registers: Registers) -> u64 {
     match registers.syscall() {
         syscalls::READ | syscalls::RECVFROM => registers.arg1(),
-        syscalls::READV | syscalls::PREADV | syscalls::PREADV2 => peek_user::<u64>(registers.arg1()).unwrap_or(0),
+        syscalls::READV | syscalls::PREADV | syscalls::PREADV2 => {
+            peek_user::<u64>(registers.arg1()).unwrap_or(0)
+        }
         // `msghdr.msg_iov` is the third member; `recvmmsg`'s `mmsghdr` begins with a `msghdr`.
         syscalls::RECVMSG | syscalls::RECVMMSG => {
             let vector = peek_user::<u64>(registers.arg1() + 16).unwrap_or(0);

@@ -2,10 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use crate::{
-    platform::target::TargetSpec,
-    probe::Options,
-};
+use crate::{platform::target::TargetSpec, probe::Options};
 
 /// What to watch, and how.
 #[derive(Debug, clap::Args)]

@@ -131,24 +131,17 @@ impl RequestClock {
         self.threads.entry(tid).or_insert_with(|| Thread::new(pid))
     }
 
-    /// A gap in a thread's records touches what it works for.
+    /// Missing records of a thread touch what it works for.
     fn check_gap(&mut self, event: &Event) {
-        if event.tid == Tid(0) {
+        if event.missing == 0 {
             return;
         }
-        let thread = self.threads.entry(event.tid).or_insert_with(|| Thread::new(event.pid));
-        let missing = thread.next_seq.map_or(0, |next| event.seq.wrapping_sub(next));
-        // Records that arrive out of order look like a very large gap.
-        if missing > 0 && missing < u32::MAX / 2 {
-            self.tally.missing += u64::from(missing);
-            for id in thread.owner.into_iter().chain(thread.handed.map(|handed| handed.request)) {
-                if let Some(request) = self.open.get_mut(&id) {
-                    request.touched_by_loss = true;
-                }
+        self.tally.missing += u64::from(event.missing);
+        let Some(thread) = self.threads.get(&event.tid) else { return };
+        for id in thread.owner.into_iter().chain(thread.handed.map(|handed| handed.request)) {
+            if let Some(request) = self.open.get_mut(&id) {
+                request.touched_by_loss = true;
             }
-        }
-        if missing < u32::MAX / 2 {
-            thread.next_seq = Some(event.seq.wrapping_add(1));
         }
     }
 
@@ -372,7 +365,8 @@ impl RequestClock {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let missing = connection.next_seq.map_or(0, |next| op.conn_seq.wrapping_sub(next));
         connection.next_seq = Some(op.conn_seq.wrapping_add(1));
-        if missing > 0 {
+        // Two threads on one connection may be numbered and timed in different order, which looks like a very large gap.
+        if missing > 0 && missing < u32::MAX / 2 {
             // An operation was lost: where the turn stands is not known, and an open request cannot be trusted.
             let turn = std::mem::replace(&mut connection.turn, Turn::Unknown);
             if let Turn::Open(request) = turn {

@@ -171,12 +171,16 @@ mod tests {
     fn a_route_is_the_method_and_the_path_without_the_query() {
         assert_eq!(route(b"GET /cpu?us=5 HTTP/1.1\r\n").as_deref(), Some("GET /cpu"));
         assert_eq!(route(b"POST /a/b HTTP/1.0\r\n").as_deref(), Some("POST /a/b"));
-        assert_eq!(route(b"GET /a-path-longer-than-what-was-ke").as_deref(), Some("GET /a-path-longer-than-what-was-ke"));
+        assert_eq!(
+            route(b"GET /a-path-longer-than-what-was-ke").as_deref(),
+            Some("GET /a-path-longer-than-what-was-ke")
+        );
     }
 
     #[test]
     fn what_is_not_http_has_no_route() {
-        for head in [&b"*1\r\n$4\r\nPING\r\n"[..], b"", b"GET", b"GET ", b"get / HTTP/1.1", b"\x16\x03\x01 "] {
+        for head in [&b"*1\r\n$4\r\nPING\r\n"[..], b"", b"GET", b"GET ", b"get / HTTP/1.1", b"\x16\x03\x01 "]
+        {
             assert_eq!(route(head), None, "{head:?}");
         }
     }

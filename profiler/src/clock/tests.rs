@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use whywait_ebpf::{
-    abi::{Conn, OffCpu, SockOp, SockState, Thread, born, file_kind, off_cpu, op, role, sock_flag, task_state},
+    abi::{
+        Conn, OffCpu, SockOp, SockState, Thread, born, file_kind, off_cpu, op, role, sock_flag, task_state,
+    },
     syscalls as call,
 };
 
@@ -21,7 +23,8 @@ struct History {
 impl History {
     fn event(&mut self, at: u64, tid: u32, what: What) -> &mut Self {
         let seq = self.seqs.entry(tid).or_default();
-        let event = Event { at: Ns(at), tid: Tid(tid), pid: Pid(1), seq: *seq, cpu: 0, spun: 0, what };
+        let event =
+            Event { at: Ns(at), tid: Tid(tid), pid: Pid(1), seq: *seq, missing: 0, cpu: 0, spun: 0, what };
         *seq += 1;
         self.clock.apply(&event, &mut self.done);
         self
@@ -41,7 +44,16 @@ impl History {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one event with all that matters of it")]
-    fn head(&mut self, at: u64, tid: u32, conn: u64, op: u8, ret: i64, arrival: u64, head: &[u8]) -> &mut Self {
+    fn head(
+        &mut self,
+        at: u64,
+        tid: u32,
+        conn: u64,
+        op: u8,
+        ret: i64,
+        arrival: u64,
+        head: &[u8],
+    ) -> &mut Self {
         let conn_seq = self.ops.entry(conn).or_default();
         let record = SockOp { conn, op, ret, arrival, conn_seq: *conn_seq, ..SockOp::default() };
         *conn_seq += 1;
@@ -88,7 +100,8 @@ fn a_thread_that_reads_works_and_writes_owns_the_request() {
     let requests = history.op(200, 1, 1, op::SEND, 9, 0).finish(300);
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].route.as_deref(), Some("GET /a"));
-    let expected = [(State::RecvQueue, 10), (State::OnCpu, 10 + 30 + 15), (State::RunQueue, 10 + 5), (State::Lock, 30)];
+    let expected =
+        [(State::RecvQueue, 10), (State::OnCpu, 10 + 30 + 15), (State::RunQueue, 10 + 5), (State::Lock, 30)];
     assert_eq!(split(&requests[0]), expected);
     assert_eq!(requests[0].latency(), 110);
 }
@@ -189,7 +202,14 @@ fn a_client_that_goes_away_leaves_no_request() {
 fn a_connection_from_before_counts_from_its_first_whole_request() {
     let mut history = History::default();
     let old = Conn { id: 1, sock: 1001, role: role::SERVER, ..Conn::default() };
-    history.runs(0, 1).event(5, 1, What::Conn(old)).op(10, 1, 1, op::RECV, 5, 10).op(20, 1, 1, op::SEND, 5, 0);
+    history.runs(0, 1).event(5, 1, What::Conn(old)).op(10, 1, 1, op::RECV, 5, 10).op(
+        20,
+        1,
+        1,
+        op::SEND,
+        5,
+        0,
+    );
     let requests = history.op(30, 1, 1, op::RECV, 5, 25).op(40, 1, 1, op::SEND, 5, 0).finish(100);
     assert_eq!(requests.iter().map(|request| request.start.0).collect::<Vec<_>>(), [25]);
 }
@@ -216,7 +236,10 @@ fn a_lost_operation_marks_the_request_and_loses_no_later_one() {
 
 /// A random event: thread, connection, kind and two lengths.
 fn random() -> impl Strategy<Value = Vec<(u32, u64, u8, u64, u64, bool)>> {
-    proptest::collection::vec((1_u32..5, 1_u64..5, 0_u8..12, 0_u64..200, 0_u64..200, prop::bool::weighted(0.05)), 0..300)
+    proptest::collection::vec(
+        (1_u32..5, 1_u64..5, 0_u8..12, 0_u64..200, 0_u64..200, prop::bool::weighted(0.05)),
+        0..300,
+    )
 }
 
 proptest! {

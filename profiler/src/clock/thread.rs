@@ -53,8 +53,6 @@ pub(super) struct Thread {
     pub idle: Option<IdleReturn>,
     /// When it last came back from waiting in `accept`.
     pub accepted: Option<Ns>,
-    /// Number of its next record.
-    pub next_seq: Option<u32>,
     history: VecDeque<(Ns, Option<RequestId>)>,
     run_queue: VecDeque<(Ns, Ns)>,
 }
@@ -70,7 +68,6 @@ impl Thread {
             handed: None,
             idle: None,
             accepted: None,
-            next_seq: None,
             history: VecDeque::new(),
             run_queue: VecDeque::new(),
         }

@@ -88,7 +88,8 @@ impl Timeline {
         let mut bounds: Vec<Ns> = Vec::with_capacity(self.claims.len() * 2 + 2);
         bounds.extend([self.settled_to, until]);
         for claim in &self.claims {
-            bounds.extend([claim.from, claim.to].into_iter().filter(|at| *at > self.settled_to && *at < until));
+            bounds
+                .extend([claim.from, claim.to].into_iter().filter(|at| *at > self.settled_to && *at < until));
         }
         bounds.sort_unstable();
         bounds.dedup();
@@ -102,7 +103,8 @@ impl Timeline {
                 begun += 1;
             }
             open.retain(|claim| claim.to > from);
-            let state = open.iter().max_by_key(|claim| claim.rank).map_or(State::AppQueue, |claim| claim.state);
+            let state =
+                open.iter().max_by_key(|claim| claim.rank).map_or(State::AppQueue, |claim| claim.state);
             self.settled[state] += to.since(from);
         }
         self.settled_to = until;
@@ -128,7 +130,8 @@ mod tests {
 
     #[test]
     fn what_nobody_claims_is_the_applications_queue() {
-        let times = times(0, 100, &[(0, 30, State::RecvQueue, Rank::Queue), (30, 40, State::OnCpu, Rank::Owner(1))]);
+        let times =
+            times(0, 100, &[(0, 30, State::RecvQueue, Rank::Queue), (30, 40, State::OnCpu, Rank::Owner(1))]);
         assert_eq!((times[State::RecvQueue], times[State::OnCpu], times[State::AppQueue]), (30, 10, 60));
     }
 
@@ -148,12 +151,18 @@ mod tests {
 
     #[test]
     fn claims_outside_the_request_do_not_count() {
-        let times = times(50, 60, &[(0, 55, State::Disk, Rank::Owner(1)), (58, 900, State::Send, Rank::Owner(1))]);
+        let times =
+            times(50, 60, &[(0, 55, State::Disk, Rank::Owner(1)), (58, 900, State::Send, Rank::Owner(1))]);
         assert_eq!((times[State::Disk], times[State::AppQueue], times[State::Send]), (5, 3, 2));
     }
 
     fn rank() -> impl Strategy<Value = Rank> {
-        prop_oneof![Just(Rank::Queue), Just(Rank::Handed), Just(Rank::Pending), (0_u32..5).prop_map(Rank::Owner)]
+        prop_oneof![
+            Just(Rank::Queue),
+            Just(Rank::Handed),
+            Just(Rank::Pending),
+            (0_u32..5).prop_map(Rank::Owner)
+        ]
     }
 
     proptest! {

@@ -52,7 +52,9 @@ pub fn classify(interval: &OffCpu) -> Wait {
         call::FUTEX | call::FUTEX_WAIT | call::FUTEX_WAITV | call::SEMOP | call::SEMTIMEDOP | call::FLOCK => {
             Wait::State(State::Lock)
         }
-        call::FCNTL if interval.args[1] == F_SETLKW || interval.args[1] == F_OFD_SETLKW => Wait::State(State::Lock),
+        call::FCNTL if interval.args[1] == F_SETLKW || interval.args[1] == F_OFD_SETLKW => {
+            Wait::State(State::Lock)
+        }
         call::WAIT4 | call::WAITID => Wait::State(State::Child),
         call::CONNECT => Wait::Send(interval.object),
         number => by_file(interval, number, uninterruptible),
@@ -163,7 +165,10 @@ mod tests {
 
     #[test]
     fn a_record_lock_is_a_lock_and_another_fcntl_is_not() {
-        assert_eq!(classify(&OffCpu { args: [3, F_SETLKW, 0], ..blocked(call::FCNTL) }), Wait::State(State::Lock));
+        assert_eq!(
+            classify(&OffCpu { args: [3, F_SETLKW, 0], ..blocked(call::FCNTL) }),
+            Wait::State(State::Lock)
+        );
         assert_eq!(classify(&OffCpu { args: [3, 1, 0], ..blocked(call::FCNTL) }), Wait::State(State::Other));
     }
 }

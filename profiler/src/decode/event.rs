@@ -17,8 +17,10 @@ pub struct Event {
     pub tid: Tid,
     /// Process of that thread.
     pub pid: Pid,
-    /// Number of this record among those of its thread: a gap is a loss.
+    /// Number of this record among those of its thread.
     pub seq: u32,
+    /// Records of the thread that are missing before this one, see [`super::Gaps`].
+    pub missing: u32,
     /// CPU that sent it.
     pub cpu: u16,
     /// Nanoseconds that the thread spun for kernel locks since its last record, up to where this one begins.

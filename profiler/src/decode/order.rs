@@ -87,7 +87,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn event(at: u64) -> Event {
-        Event { at: Ns(at), tid: Tid(1), pid: Pid(1), seq: 0, cpu: 0, spun: 0, what: What::ThreadEnd }
+        Event {
+            at: Ns(at),
+            tid: Tid(1),
+            pid: Pid(1),
+            seq: 0,
+            missing: 0,
+            cpu: 0,
+            spun: 0,
+            what: What::ThreadEnd,
+        }
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         tid: Tid(header.tid),
         pid: Pid(header.pid),
         seq: header.seq,
+        missing: 0,
         cpu: header.cpu,
         spun: header.spun,
         what,
@@ -78,7 +79,8 @@ mod tests {
 
     #[test]
     fn a_record_keeps_its_fields() {
-        let record = OffCpu { header: header(kind::OFF_CPU), left: 5, woken: 6, syscall: 202, ..OffCpu::default() };
+        let record =
+            OffCpu { header: header(kind::OFF_CPU), left: 5, woken: 6, syscall: 202, ..OffCpu::default() };
         let event = decode(record.as_bytes()).unwrap();
         assert_eq!((event.at, event.tid, event.pid, event.seq, event.cpu), (Ns(7), Tid(2), Pid(1), 3, 1));
         assert_eq!(event.what, What::OffCpu(record));

@@ -4,7 +4,7 @@ use whywait_ebpf::abi::{Header, Plain};
 
 use crate::{
     clock::{Request, RequestClock, Tally},
-    decode::{Reorder, decode},
+    decode::{Gaps, Reorder, decode},
     units::Ns,
     window::Window,
 };
@@ -17,6 +17,7 @@ pub type Sink = Box<dyn FnMut(&Request)>;
 
 /// Decoding, order, clock and window in a row.
 pub struct Pipeline {
+    gaps: Gaps,
     order: Reorder,
     clock: RequestClock,
     window: Window,
@@ -31,6 +32,7 @@ impl Pipeline {
     /// A pipeline whose window begins at `begin`.
     pub fn new(begin: Ns, sink: Option<Sink>) -> Self {
         Self {
+            gaps: Gaps::default(),
             order: Reorder::new(SLACK),
             clock: RequestClock::new(),
             window: Window::new(begin),
@@ -53,7 +55,10 @@ impl Pipeline {
             // The ring aligns its records to eight bytes, and so do the layouts.
             bytes = rest;
             match decode(record) {
-                Ok(event) => self.order.push(event),
+                Ok(mut event) => {
+                    self.gaps.check(&mut event);
+                    self.order.push(event);
+                }
                 Err(_) => self.unreadable += 1,
             }
         }
@@ -86,7 +91,8 @@ impl Pipeline {
     fn pass_on(&mut self) {
         for request in self.done.drain(..) {
             self.window.request(&request);
-            self.in_slice += u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
+            self.in_slice +=
+                u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
                 sink(&request);
             }

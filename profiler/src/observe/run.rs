@@ -89,7 +89,9 @@ pub enum ObserveError {
     #[error(transparent)]
     Launch(#[from] crate::platform::launch::LaunchError),
     /// The target ended while whywait attached.
-    #[error("process {pid} ended while whywait attached to it; start it again, or let whywait start it: `whywait explain -- COMMAND`")]
+    #[error(
+        "process {pid} ended while whywait attached to it; start it again, or let whywait start it: `whywait explain -- COMMAND`"
+    )]
     Ended {
         /// The process.
         pid: Pid,
@@ -101,7 +103,6 @@ pub enum ObserveError {
 /// # Errors
 /// When the programs cannot be attached, or the command cannot be started. Nothing stays attached then.
 pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Observation, ObserveError> {
-    let own_cpu = proc::self_cpu_ns();
     let mut session = Session::attach(plan.options)?;
     let reader = Reader::start(session.take_ring()?)?;
     session.add(&target.pids)?;
@@ -115,6 +116,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         command.go()?;
     }
     (plan.attached)(&target);
+    let own_cpu = proc::self_cpu_ns();
 
     let mut slice = Slice::of(plan.duration);
     let mut known_loss = 0;
@@ -186,7 +188,8 @@ fn join_late(spec: &TargetSpec, target: &mut Resolved, session: &mut Session) ->
     let Some(path) = &spec.cgroup else { return Ok(()) };
     let Ok(members) = cgroup::cgroup_members(path) else { return Ok(()) };
     let own = std::process::id();
-    let new: Vec<Pid> = members.into_iter().filter(|pid| pid.0 != own && !target.pids.contains(pid)).collect();
+    let new: Vec<Pid> =
+        members.into_iter().filter(|pid| pid.0 != own && !target.pids.contains(pid)).collect();
     if !new.is_empty() {
         session.add(&new)?;
         target.pids.extend(new);
@@ -199,7 +202,7 @@ fn ended(target: &mut Resolved) -> bool {
     if let Some(command) = &mut target.launched {
         return command.try_wait().is_some();
     }
-    target.pids.iter().all(|pid| !proc::process_exists(*pid))
+    target.pids.iter().all(|pid| !proc::is_running(*pid))
 }
 
 /// Ports as they are now: a command that was started for this listens on none before.

@@ -76,6 +76,18 @@ pub fn process_exists(pid: Pid) -> bool {
     process_of(pid.main_thread()) == Some(pid)
 }
 
+/// Whether a process runs: one that has ended and only waits for its parent to collect it does not.
+pub fn is_running(pid: Pid) -> bool {
+    match stat(pid) {
+        // The first thread of a process may end before the others do.
+        Ok(stat) if stat.state == b'Z' || stat.state == b'X' => {
+            threads(pid).is_ok_and(|threads| threads.len() > 1)
+        }
+        Ok(_) => true,
+        Err(_) => false,
+    }
+}
+
 /// The process that a thread belongs to, or `None` if there is no such thread.
 pub fn process_of(tid: Tid) -> Option<Pid> {
     let status = fs::read(format!("/proc/{tid}/status")).ok()?;

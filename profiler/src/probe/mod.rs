@@ -11,8 +11,8 @@ mod walk;
 
 pub use maps::{Counters, LockWaits, Loss, SyscallCount};
 pub use plan::{Capability, Facts, Hook, Mode, PLAN, Probe, Tier, When};
-pub use stats::RunStats;
 pub use session::{AttachError, Options, Session};
+pub use stats::RunStats;
 
 /// The compiled programs; `cargo xtask ebpf` makes them from `ebpf/`.
 pub const OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/whywait.bpf.o");

@@ -71,12 +71,22 @@ const fn optional(name: &'static str, when: When, since: &'static str, gives: &'
 pub const PLAN: &[Probe] = &[
     required("sched_switch", "5.18", "time on and off the CPU"),
     required("sched_waking", "5.11", "who wakes whom"),
-    optional("sched_wakeup", When::Always, "5.11", "the delay of wake-ups between CPUs, apart from the run queue"),
+    optional(
+        "sched_wakeup",
+        When::Always,
+        "5.11",
+        "the delay of wake-ups between CPUs, apart from the run queue",
+    ),
     required("inet_sock_set_state", "5.11", "connections opened and closed"),
     optional("sk_data_ready", When::DataReady, "6.3", "the arrival of requests on Unix sockets"),
     optional("tcp_probe", When::NoDataReady, "5.11", "the arrival of requests"),
     optional("sock_recv_length", When::SocketTracepoints, "6.3", "socket reads without tracing system calls"),
-    optional("sock_send_length", When::SocketTracepoints, "6.3", "socket writes without tracing system calls"),
+    optional(
+        "sock_send_length",
+        When::SocketTracepoints,
+        "6.3",
+        "socket writes without tracing system calls",
+    ),
     optional("contention_begin", When::Always, "5.19", "waits for kernel locks"),
     optional("contention_end", When::Always, "5.19", "waits for kernel locks"),
     Probe {

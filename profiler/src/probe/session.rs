@@ -46,7 +46,9 @@ impl Default for Options {
 #[non_exhaustive]
 pub enum AttachError {
     /// No type information.
-    #[error("cannot read the kernel's type information: {0}; whywait needs a kernel built with CONFIG_DEBUG_INFO_BTF")]
+    #[error(
+        "cannot read the kernel's type information: {0}; whywait needs a kernel built with CONFIG_DEBUG_INFO_BTF"
+    )]
     Btf(#[from] BtfError),
     /// The object could not be loaded.
     #[error("cannot create whywait's maps in the kernel: {why}; {remedy}")]
@@ -218,7 +220,9 @@ impl Session {
 
     /// Whether a program is loaded.
     pub fn has(&self, name: &str) -> bool {
-        self.capabilities.iter().any(|capability| capability.probe.name == name && capability.failure.is_none())
+        self.capabilities
+            .iter()
+            .any(|capability| capability.probe.name == name && capability.failure.is_none())
     }
 
     /// Records that found no room so far.
@@ -320,7 +324,9 @@ fn describe(error: &ProgramError) -> String {
                 .map(str::trim)
                 .find(|line| {
                     !line.is_empty()
-                        && !["processed ", "verification time", "stack depth"].iter().any(|s| line.starts_with(s))
+                        && !["processed ", "verification time", "stack depth"]
+                            .iter()
+                            .any(|s| line.starts_with(s))
                 })
                 .unwrap_or_default();
             if reason.is_empty() { io_error.to_string() } else { format!("{io_error} ({reason})") }
@@ -344,7 +350,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 fn remedy(why: &str) -> &'static str {
-    // The verifier refuses with EACCES too, and then says why in brackets.
-    let denied = why.contains("not permitted") || (why.contains("Permission denied") && !why.contains('('));
+    // The verifier refuses with EACCES too, and then says why behind it.
+    let denied = why.contains("not permitted") || why.ends_with("Permission denied (os error 13)");
     if denied { NO_PRIVILEGES } else { SEE_DOCTOR }
 }

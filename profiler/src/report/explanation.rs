@@ -8,6 +8,7 @@ use super::counters::{Counters, counters};
 use crate::{
     clock::State,
     observe::Observation,
+    platform::proc::cpu_count,
     window::{Book, Window},
 };
 
@@ -291,7 +292,8 @@ fn thread_uses(window: &Window) -> Vec<ThreadUse> {
 
 fn per_request(observation: &Observation, window: &Window) -> PerRequest {
     let total = window.threads().total();
-    let each = |count: u64| if window.all().count() == 0 { 0.0 } else { count as f64 / window.all().count() as f64 };
+    let each =
+        |count: u64| if window.all().count() == 0 { 0.0 } else { count as f64 / window.all().count() as f64 };
     let slice = observation.slice;
     let traced: u64 = observation.syscalls.iter().map(|count| count.count).sum();
     let system_calls = if observation.mode.syscalls {
@@ -355,7 +357,7 @@ pub fn explain(observation: &Observation) -> Explanation {
             without_arrival: window.without_arrival(),
         },
         concurrency: at_once(window.concurrency()),
-        parallelism: at_once(window.parallelism()),
+        parallelism: at_once((window.parallelism().0, window.parallelism().1.min(cpu_count()))),
         model: Model {
             id: "unknown",
             confidence: 0.0,

@@ -50,8 +50,9 @@ impl Reader {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);
         let waiter = Waiter::new(&ring)?;
-        let thread =
-            std::thread::Builder::new().name("whywait-ring".to_owned()).spawn(move || read(ring, &waiter, &sender, &flag))?;
+        let thread = std::thread::Builder::new()
+            .name("whywait-ring".to_owned())
+            .spawn(move || read(ring, &waiter, &sender, &flag))?;
         Ok(Self { stop, batches, thread: Some(thread) })
     }
 
@@ -121,7 +122,8 @@ impl Waiter {
                 return Err(io::Error::last_os_error());
             }
             let epoll = OwnedFd::from_raw_fd(descriptor);
-            let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET).cast_unsigned(), u64: 0 };
+            let mut event =
+                libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET).cast_unsigned(), u64: 0 };
             if libc::epoll_ctl(descriptor, libc::EPOLL_CTL_ADD, ring.as_raw_fd(), &raw mut event) < 0 {
                 return Err(io::Error::last_os_error());
             }

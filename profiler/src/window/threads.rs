@@ -131,7 +131,10 @@ impl Threads {
 
     /// Threads with what they did; an id that was used twice appears twice.
     pub fn iter(&self) -> impl Iterator<Item = (Tid, &Usage)> {
-        self.gone.iter().map(|(tid, usage)| (*tid, usage)).chain(self.by_tid.iter().map(|(tid, usage)| (*tid, usage)))
+        self.gone
+            .iter()
+            .map(|(tid, usage)| (*tid, usage))
+            .chain(self.by_tid.iter().map(|(tid, usage)| (*tid, usage)))
     }
 
     /// Sums over all threads.
