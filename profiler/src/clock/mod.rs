@@ -99,6 +99,12 @@ impl RequestClock {
         }
     }
 
+    /// Records never came, and nobody knows what they were about: marks everything that is open.
+    pub fn missing(&mut self, records: u64) {
+        self.tally.missing += records;
+        self.loss();
+    }
+
     /// Marks everything that is open: records were lost, and nobody knows whose.
     pub fn loss(&mut self) {
         for request in self.open.values_mut() {

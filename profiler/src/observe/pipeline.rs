@@ -83,6 +83,10 @@ impl Pipeline {
                 self.window.event(&event);
             }
         }
+        let owed = self.gaps.finish();
+        if owed > 0 {
+            self.clock.missing(owed);
+        }
         self.clock.finish(end, &mut self.done);
         self.pass_on();
         self.window.close(end);
