@@ -36,7 +36,7 @@ const PLANTS: [Plant; 5] = [
     Plant { path: "/cpu", query: "us=10000", state: "on_cpu", kind: Kind::OnCpu },
     Plant { path: "/sleep", query: "ms=20", state: "sleep", kind: Kind::Sleep },
     Plant { path: "/lock", query: "us=20000", state: "lock", kind: Kind::Lock },
-    Plant { path: "/disk", query: "bytes=65536", state: "disk", kind: Kind::Disk },
+    Plant { path: "/disk", query: "bytes=1048576", state: "disk", kind: Kind::Disk },
     Plant { path: "/downstream", query: "ms=20", state: "downstream", kind: Kind::Downstream },
 ];
 

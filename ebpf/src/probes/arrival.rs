@@ -16,9 +16,9 @@ use whywait_ebpf::abi::{SockOp, SockState, kind, op, role};
 use crate::{
     conns::{ConnState, Sock, UNIX},
     emit::{header, nobodys, send},
-    globals::{SKB_HEAD, SKB_LEN, SKB_TRANSPORT},
+    globals::{SKB_HEAD, SKB_LEN, SKB_TRANSPORT, SKC_FAMILY},
     maps::{CONNS, PORTS, UNIX_LISTENERS},
-    mem::peek,
+    mem::{load, peek},
     task::Task,
 };
 
@@ -34,7 +34,9 @@ fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
     let sock = Sock(ctx.arg::<*const u8>(0));
     if let Some(conn) = sock.known() {
         arrived(sock, conn);
-    } else if sock.family() == UNIX && unsafe { UNIX_LISTENERS.get(sock.unix_address()) }.is_some() {
+    } else if unsafe { load::<u16>(sock.0, &SKC_FAMILY) } == UNIX
+        && unsafe { UNIX_LISTENERS.get(sock.unix_address()) }.is_some()
+    {
         // A listener shares its address with what it accepts, and is told of connections by the same hook.
         if sock.tcp_state() != crate::conns::LISTEN
             && let Some(conn) = sock.register(role::SERVER, 0)

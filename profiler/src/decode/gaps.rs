@@ -31,7 +31,8 @@ impl Gaps {
         if event.tid == Tid(0) {
             return;
         }
-        let begins = matches!(&event.what, What::Thread(thread) if matches!(thread.how, born::NEW | born::FOUND));
+        let begins =
+            matches!(&event.what, What::Thread(thread) if matches!(thread.how, born::NEW | born::FOUND));
         let fresh = || Numbers { next: event.seq, owed: Vec::new() };
         let numbers = self.threads.entry(event.tid).or_insert_with(fresh);
         if begins {

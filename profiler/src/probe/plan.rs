@@ -78,7 +78,7 @@ pub const PLAN: &[Probe] = &[
         "the delay of wake-ups between CPUs, apart from the run queue",
     ),
     required("inet_sock_set_state", "5.11", "connections opened and closed"),
-    optional("sk_data_ready", When::DataReady, "6.3", "the arrival of requests on Unix sockets"),
+    optional("sk_data_ready", When::DataReady, "6.3", "the arrival of requests"),
     optional("tcp_probe", When::NoDataReady, "5.11", "the arrival of requests"),
     optional("sock_recv_length", When::SocketTracepoints, "6.3", "socket reads without tracing system calls"),
     optional(
