@@ -26,5 +26,5 @@ pub use real::{RealServer, gunicorn, nginx, node};
 pub use report::{Breakdown, Group, Latency, Report, STATES, ThreadUsage};
 pub use rules::{Serial, kernel_test, skip};
 pub use settings::{patience, requests, slow};
-pub use threads::{SchedTimes, Switches, sched_times, switches, thread_ids};
+pub use threads::{SchedTimes, Switches, sched_times, stolen_us, switches, thread_ids};
 pub use whywait::{Ended, Whywait, whywait_command};

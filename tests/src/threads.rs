@@ -49,3 +49,16 @@ pub fn sched_times(pid: u32, tid: u32) -> SchedTimes {
     let mut next = || fields.next().expect("three fields in schedstat");
     SchedTimes { on_cpu: next(), run_queue: next() }
 }
+
+/// Time that the hypervisor took from all CPUs since boot, in microseconds, from `/proc/stat`. The scheduler does not count it as
+/// anybody's CPU time, though the thread that was on the CPU knows nothing of it.
+pub fn stolen_us() -> f64 {
+    let text = fs::read_to_string("/proc/stat").expect("reading /proc/stat");
+    let ticks: f64 = text
+        .lines()
+        .next()
+        .and_then(|line| line.split_whitespace().nth(8)?.parse().ok())
+        .expect("the eighth number of the first line");
+    let per_second = rustix::param::clock_ticks_per_second() as f64;
+    ticks / per_second * 1e6
+}

@@ -2,7 +2,7 @@
 //!
 //! The client's time includes what it takes to send, and to be woken and run for the answer, so whywait's mean must lie below
 //! it always, and close to it. How close depends on how long the client itself waits for a CPU, which on a machine
-//! with other work is not up to the server: the closest of three windows counts.
+//! with other work is not up to the server: the closest of five windows counts.
 
 use whywait_tests::{DemoServer, Load, Whywait, kernel_test, nginx, slow};
 
@@ -12,7 +12,7 @@ const LEAST_US: f64 = 60.0;
 
 fn compare(pid: u32, load: &Load) {
     let mut told = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..5 {
         let whywait = Whywait::on(pid);
         let client = load.run();
         let report = whywait.stop();

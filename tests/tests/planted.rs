@@ -5,7 +5,7 @@
 //!
 //! What the scheduler does to a server on a busy machine is no planted time, but it is real: the planted wall time includes
 //! the wait for a CPU after each wake-up, and every request uses some CPU. How much of both there was the kernel's own
-//! `schedstat` says, so on-CPU and run-queue time are held against that, and everything else against the planted time and
+//! `schedstat` says (and `/proc/stat` what a hypervisor took), so on-CPU and run-queue time are held against that, and everything else against the planted time and
 //! what a request for `/plaintext` has.
 
 use std::collections::BTreeMap;
@@ -40,6 +40,17 @@ const PLANTS: [Plant; 5] = [
     Plant { path: "/downstream", query: "ms=20", state: "downstream", kind: Kind::Downstream },
 ];
 
+/// What happened to the threads of a server while requests were made.
+#[derive(Clone, Copy, Debug, Default)]
+struct Scheduled {
+    /// Time on a CPU.
+    on_cpu_us: f64,
+    /// Time without one.
+    run_queue_us: f64,
+    /// What the hypervisor took from anybody.
+    stolen_us: f64,
+}
+
 /// What the kernel says about the threads of a process so far.
 fn thread_times(pid: u32) -> BTreeMap<u32, SchedTimes> {
     thread_ids(pid).into_iter().map(|tid| (tid, sched_times(pid, tid))).collect()
@@ -47,19 +58,21 @@ fn thread_times(pid: u32) -> BTreeMap<u32, SchedTimes> {
 
 /// Asks for a path so many times, with pauses, and returns what the kernel says that the server's threads did meanwhile. The
 /// connection stays open until then: its thread, where it has one, ends with it.
-fn ask(server: &DemoServer, path: &str, times: u64) -> SchedTimes {
+fn ask(server: &DemoServer, path: &str, times: u64) -> Scheduled {
+    let stolen = stolen_us();
     let before = thread_times(server.pid());
     let mut client = Client::connect(&server.address().to_string());
     for _ in 0..times {
         client.ask(path);
         thread::sleep(Duration::from_millis(10));
     }
-    let mut sum = SchedTimes::default();
+    let mut sum = Scheduled::default();
     for (tid, after) in thread_times(server.pid()) {
         let before = before.get(&tid).copied().unwrap_or_default();
-        sum.on_cpu += after.on_cpu - before.on_cpu;
-        sum.run_queue += after.run_queue - before.run_queue;
+        sum.on_cpu_us += (after.on_cpu - before.on_cpu) as f64 / 1e3;
+        sum.run_queue_us += (after.run_queue - before.run_queue) as f64 / 1e3;
     }
+    sum.stolen_us = stolen_us() - stolen;
     sum
 }
 
@@ -97,15 +110,15 @@ fn group<'r>(report: &'r Report, path: &str) -> &'r Group {
 }
 
 /// Compares what was found with what was planted.
-fn check(report: &Report, plant: &Plant, answered: u64, planted_us: f64, scheduled: SchedTimes) {
+fn check(report: &Report, plant: &Plant, answered: u64, planted_us: f64, scheduled: Scheduled) {
     let Plant { path, state: planted_state, .. } = *plant;
     let (found, idle) = (group(report, path), group(report, "/plaintext"));
     assert_eq!(found.count, answered, "requests for {path}");
-    let (on_cpu_us, run_queue_us) = (scheduled.on_cpu as f64 / 1e3, scheduled.run_queue as f64 / 1e3);
+    let Scheduled { on_cpu_us, run_queue_us, stolen_us } = scheduled;
     let told: BTreeMap<_, _> = STATES.map(|state| (state, found.total_us(state).round())).into();
     let told = format!(
         "{path}: planted {planted_us:.0} µs in {answered} requests, the kernel says on CPU {on_cpu_us:.0}, \
-         run queue {run_queue_us:.0}; found {told:?}"
+         run queue {run_queue_us:.0}, stolen {stolen_us:.0}; found {told:?}"
     );
     println!("{told}");
     if plant.kind == Kind::Disk && planted_us < 1000.0 {
@@ -115,14 +128,14 @@ fn check(report: &Report, plant: &Plant, answered: u64, planted_us: f64, schedul
     for state in STATES {
         let it_is = found.total_us(state);
         if state == planted_state {
-            // A wall time includes the run queue; a CPU time does not.
-            let with_run_queue = if plant.kind == Kind::OnCpu { 0.0 } else { run_queue_us };
-            assert!(it_is >= FOUND * planted_us - with_run_queue, "too little {state} in {told}");
+            // A wall time includes the wait for a CPU; a CPU time does not.
+            let without_cpu = if plant.kind == Kind::OnCpu { 0.0 } else { run_queue_us + stolen_us };
+            assert!(it_is >= FOUND * planted_us - without_cpu, "too little {state} in {told}");
         }
         let own = if state == planted_state { planted_us } else { 0.0 };
         let usual = match state {
-            "on_cpu" => on_cpu_us.max(own) - own,
-            "run_queue" => run_queue_us,
+            "on_cpu" => on_cpu_us.max(own) - own + stolen_us,
+            "run_queue" => run_queue_us + stolen_us,
             _ => idle.mean[state] * answered as f64,
         };
         // On an emulated machine everything that is not planted takes long.

@@ -106,6 +106,9 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     let mut session = Session::attach(plan.options)?;
     let reader = Reader::start(session.take_ring()?)?;
     session.add(&target.pids)?;
+    if plan.spec.children {
+        add_children(&mut target, &mut session)?;
+    }
     if let Some(gone) = target.pids.iter().find(|pid| !proc::process_exists(**pid))
         && target.pids.iter().all(|pid| !proc::process_exists(*pid))
     {
@@ -181,6 +184,22 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         command.terminate(GRACE);
     }
     Ok(observation)
+}
+
+/// Processes that were created between looking for them and attaching. A child that is created later is seen by the probes.
+fn add_children(target: &mut Resolved, session: &mut Session) -> Result<(), AttachError> {
+    let own = std::process::id();
+    loop {
+        let mut new: Vec<Pid> = target.pids.iter().flat_map(|pid| proc::descendants(*pid)).collect();
+        new.sort_unstable();
+        new.dedup();
+        new.retain(|pid| pid.0 != own && !target.pids.contains(pid));
+        if new.is_empty() {
+            return Ok(());
+        }
+        session.add(&new)?;
+        target.pids.extend(new);
+    }
 }
 
 /// Processes that have entered the control group since.

@@ -1,0 +1,273 @@
+//! Operations on sockets: turn-taking with clients, calls to other services.
+
+use whywait_ebpf::abi::{SockOp, op, sock_flag};
+
+use super::{
+    RequestClock,
+    connection::{Role, Turn},
+    give,
+    request::{Open, Request, RequestId, StartedAt, route},
+    state::State,
+    thread::Thread,
+    timeline::{Rank, Timeline},
+};
+use crate::{
+    decode::{ConnId, Event},
+    units::{Ns, Tid},
+};
+
+/// `EAGAIN`, as system calls return it.
+const EAGAIN: i64 = -11;
+/// `HTTP/1.1 100 Continue` and its empty line: the answer to half a request.
+const CONTINUE_LEN: u64 = 25;
+
+impl RequestClock {
+    pub(super) fn socket(&mut self, event: &Event, op: &SockOp, head: &[u8], done: &mut Vec<Request>) {
+        let id = ConnId(op.conn);
+        let (tid, at) = (event.tid, event.at);
+        self.thread(tid, event.pid).run_to(at);
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let missing = connection.next_seq.map_or(0, |next| op.conn_seq.wrapping_sub(next));
+        connection.next_seq = Some(op.conn_seq.wrapping_add(1));
+        // Two threads on one connection may be numbered and timed in different order, which looks like a very large gap.
+        if missing > 0 && missing < u32::MAX / 2 {
+            // An operation was lost: where the turn stands is not known, and an open request cannot be trusted.
+            let turn = std::mem::replace(&mut connection.turn, Turn::Unknown);
+            if let Turn::Open(request) = turn {
+                if let Some(request) = self.open.get_mut(&request) {
+                    request.touched_by_loss = true;
+                }
+                self.close(request, done);
+            }
+        }
+        let Some(connection) = self.connections.get(&id) else { return };
+        match (connection.role, op.op) {
+            (Role::Server, op::RECV) if op.ret > 0 => self.read(event, id, op, head, done),
+            (Role::Server, op::SEND) => self.write(tid, at, id, op),
+            (Role::Server, op::ACCEPT) => self.accept(tid, at, id),
+            (Role::Client, op::SEND | op::CONNECT) if op.ret >= 0 => self.call(tid, at, id),
+            (Role::Client, op::RECV) if op.ret >= 0 => self.answer(tid, at, id, op),
+            (Role::Server | Role::Client, _) => {}
+        }
+    }
+
+    fn accept(&mut self, tid: Tid, at: Ns, id: ConnId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.accepted = Some(at);
+            if connection.turn == Turn::Unknown {
+                connection.turn = Turn::Idle;
+            }
+        }
+        self.let_go(tid, at);
+    }
+
+    /// Data was read from a client.
+    fn read(&mut self, event: &Event, id: ConnId, op: &SockOp, head: &[u8], done: &mut Vec<Request>) {
+        let (tid, at) = (event.tid, event.at);
+        let Some(connection) = self.connections.get(&id) else { return };
+        let route = route(head);
+        if let Turn::Open(request) = connection.turn
+            && let Some(open) = self.open.get(&request)
+        {
+            let goes_on = open.sent == CONTINUE_LEN && open.route.is_some() && route.is_none();
+            if !open.responded() || goes_on {
+                self.touch(tid, at, request);
+                if let Some(open) = self.open.get_mut(&request) {
+                    open.received += op.ret.unsigned_abs();
+                    if goes_on {
+                        open.last_write = None;
+                        open.sent = 0;
+                    }
+                }
+                return;
+            }
+            self.close(request, done);
+        } else if connection.turn == Turn::Unknown && route.is_none() {
+            // Perhaps the middle of a request: the next one, after an answer, is whole.
+            return;
+        }
+        self.begin(event, id, op, route);
+        if let Some(connection) = self.connections.get_mut(&id)
+            && let Some(request) = self.threads.get(&tid).and_then(|thread| thread.owner)
+        {
+            connection.turn = Turn::Open(request);
+        }
+    }
+
+    /// A request begins with this read; the reader owns it.
+    fn begin(&mut self, event: &Event, id: ConnId, op: &SockOp, route: Option<Box<str>>) {
+        let (tid, at) = (event.tid, event.at);
+        let Some(mut thread) = self.threads.remove(&tid) else { return };
+        let Some(connection) = self.connections.get(&id) else { return };
+        let arrived = op.arrival != 0 && op.arrival <= at.0;
+        let start = if arrived { Ns(op.arrival) } else { at };
+        let mut timeline = Timeline::new(start);
+        // What came before the read: the queues; over them, what the reader did for this request, and its waits for a CPU.
+        let accepted = if op.flags & sock_flag::BEFORE_ACCEPT == 0 {
+            start
+        } else {
+            connection.accepted.or_else(|| accepted_about(&thread, start)).unwrap_or(at).clamp(start, at)
+        };
+        timeline.claim(start, accepted, State::AcceptQueue, Rank::Queue);
+        timeline.claim(accepted, at, State::RecvQueue, Rank::Queue);
+        for (from, to) in thread.queued_since(start) {
+            timeline.claim(from, to.min(at), State::RunQueue, Rank::Pending);
+        }
+        let previous = self.busy_with(&thread, tid);
+        if let Some(previous) = previous {
+            // It read this one in the middle of another: what it did so far was for that.
+            let stretches = thread.take_pending();
+            if let Some(request) = self.open.get_mut(&previous) {
+                let rank = if request.owner == Some(tid) { Rank::Owner(request.epoch) } else { Rank::Handed };
+                give(request, &stretches, rank);
+                request.release(tid, at);
+            }
+        } else {
+            let mark = thread.mark.min(thread.pending.len());
+            for stretch in &thread.pending[mark..] {
+                timeline.claim(stretch.from, stretch.to.min(at), stretch.state, Rank::Owner(1));
+            }
+            thread.drop_pending();
+        }
+        let request = RequestId(self.next_request);
+        self.next_request += 1;
+        self.open.insert(
+            request,
+            Open {
+                id: request,
+                conn: id,
+                pid: event.pid,
+                threads: vec![tid],
+                route,
+                port: connection.local_port,
+                peer_port: connection.remote_port,
+                start,
+                started_at: if arrived { StartedAt::Arrival } else { StartedAt::Read },
+                first_read: at,
+                timeline,
+                received: op.ret.unsigned_abs(),
+                sent: 0,
+                touched_by_loss: false,
+                owner: Some(tid),
+                epoch: 1,
+                released: at,
+                last_write: None,
+                send_blocked: None,
+                calls: Vec::new(),
+            },
+        );
+        thread.owner = Some(request);
+        thread.handed = None;
+        thread.idle = None;
+        thread.works_for(at, Some(request));
+        self.threads.insert(tid, thread);
+    }
+
+    /// A thread reads from, writes to, or calls for a request: what it did since its last boundary was for it.
+    fn touch(&mut self, tid: Tid, at: Ns, id: RequestId) {
+        let Some(mut thread) = self.threads.remove(&tid) else { return };
+        if let Some(request) = self.open.get_mut(&id) {
+            if thread.owner != Some(id) {
+                // What lies before the mark was a wait after the response to another request.
+                let mark = thread.mark.min(thread.pending.len());
+                thread.pending.drain(..mark);
+            }
+            let rank = request.own(tid);
+            give(request, &thread.take_pending(), rank);
+            request.timeline.compact(request.last_write.unwrap_or(at));
+        }
+        if let Some(previous) = thread.owner.filter(|previous| *previous != id)
+            && let Some(request) = self.open.get_mut(&previous)
+        {
+            request.release(tid, at);
+        }
+        thread.owner = Some(id);
+        thread.handed = None;
+        thread.idle = None;
+        thread.works_for(at, Some(id));
+        self.threads.insert(tid, thread);
+    }
+
+    /// A thread wrote to a client.
+    fn write(&mut self, tid: Tid, at: Ns, id: ConnId, op: &SockOp) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Turn::Open(request) = connection.turn else {
+            // The end of a response whose request was not seen: the next read begins a request.
+            if op.ret > 0 {
+                connection.turn = Turn::Idle;
+            }
+            self.let_go(tid, at);
+            return;
+        };
+        let idle = self.threads.get(&tid).and_then(|thread| thread.idle);
+        if let Some(open) = self.open.get_mut(&request) {
+            if open.owner.is_none() && !open.responded() && open.calls.is_empty() {
+                // Nobody had it, nothing was called for it, and a timer that was due is what brought it back.
+                if let Some(idle) = idle.filter(|idle| idle.timed_out) {
+                    open.timeline.claim(open.released, idle.woken, State::Sleep, Rank::Pending);
+                }
+            }
+            if let Some(since) = open.send_blocked.take() {
+                open.timeline.claim(since, at, State::Send, Rank::Pending);
+            }
+        }
+        self.touch(tid, at, request);
+        if let Some(open) = self.open.get_mut(&request) {
+            if op.ret > 0 {
+                open.last_write = Some(at);
+                open.sent += op.ret.unsigned_abs();
+            }
+            if op.ret == EAGAIN || op.flags & sock_flag::FULL != 0 {
+                open.send_blocked = Some(at);
+            }
+        }
+    }
+
+    /// A thread called another service; the request that it works for waits for the answer.
+    fn call(&mut self, tid: Tid, at: Ns, id: ConnId) {
+        let busy = self.threads.get(&tid).and_then(|thread| self.busy_with(thread, tid));
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        // A connection that was being opened: the request waited for it until it was established.
+        if let Some((caller, since)) = connection.caller
+            && Some(caller) == busy
+            && let Some(established) = connection.established.filter(|established| *established > since)
+            && let Some(request) = self.open.get_mut(&caller)
+        {
+            request.timeline.claim(since, established, State::Downstream, Rank::Pending);
+        }
+        let before = std::mem::replace(&mut connection.caller, busy.map(|request| (request, at)));
+        if let Some((caller, _)) = before
+            && let Some(request) = self.open.get_mut(&caller)
+        {
+            request.calls.retain(|(conn, _)| *conn != id);
+        }
+        if let Some(caller) = busy {
+            self.touch(tid, at, caller);
+            if let Some(request) = self.open.get_mut(&caller) {
+                request.calls.push((id, at));
+            }
+        }
+    }
+
+    /// A thread read the answer of another service.
+    fn answer(&mut self, tid: Tid, at: Ns, id: ConnId, op: &SockOp) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some((caller, since)) = connection.caller else { return };
+        if op.ret > 0 {
+            connection.caller = Some((caller, at));
+        }
+        let arrival = if op.arrival != 0 { Ns(op.arrival).min(at) } else { at };
+        let Some(request) = self.open.get_mut(&caller) else { return };
+        request.timeline.claim(since, arrival, State::Downstream, Rank::Pending);
+        request.calls.retain(|(conn, _)| *conn != id);
+        if !request.responded() {
+            self.touch(tid, at, caller);
+        }
+    }
+}
+
+/// When a connection was accepted, as far as its reader's own waits tell.
+fn accepted_about(reader: &Thread, start: Ns) -> Option<Ns> {
+    let accepted = reader.accepted.filter(|at| *at >= start);
+    accepted.or_else(|| reader.idle.map(|idle| idle.woken).filter(|at| *at >= start))
+}

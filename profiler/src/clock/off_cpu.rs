@@ -1,0 +1,195 @@
+//! Intervals off the CPU: what a thread's waits mean for the request that it works for.
+
+use whywait_ebpf::{
+    abi::{OffCpu, off_cpu},
+    syscalls as call,
+};
+
+use super::{
+    RequestClock,
+    connection::{Role, Turn},
+    give,
+    request::Open,
+    state::State,
+    thread::{Handed, IdleReturn, MOST_PENDING, Stretch},
+    timeline::Rank,
+    wait::{Wait, classify},
+};
+use crate::units::{Ns, Pid, Tid};
+
+/// A wait that lasted its time-out to within this much ended because of it: the kernel rounds time-outs up to its timers' slack
+/// (50 µs by default) and poll's to whole milliseconds.
+const TIMEOUT_SLACK: u64 = 1_000_000;
+
+impl RequestClock {
+    pub(super) fn off_cpu(&mut self, tid: Tid, pid: Pid, at: Ns, interval: &OffCpu) {
+        let (left, woken) = (Ns(interval.left), Ns(interval.woken));
+        let open_end = interval.flags & off_cpu::OPEN != 0;
+        self.thread(tid, pid).run_to(left);
+        let wait = classify(interval);
+        let ready = if wait == Wait::Preempted {
+            left
+        } else if interval.woken == 0 {
+            at
+        } else {
+            woken.clamp(left, at)
+        };
+        if interval.flags & off_cpu::BORN != 0 {
+            let thread = self.thread(tid, pid);
+            thread.drop_pending();
+            thread.queued(left, at);
+            self.hand_over(tid, interval, left);
+        } else if wait == Wait::Preempted {
+            self.thread(tid, pid).queued(left, at);
+        } else if self.is_idle(tid, wait) {
+            self.let_go(tid, left);
+            let timed_out = timed_out(interval.timeout, ready.since(left));
+            let accepts = matches!(interval.syscall, call::ACCEPT | call::ACCEPT4);
+            let thread = self.thread(tid, pid);
+            thread.queued(ready, at);
+            thread.idle = Some(IdleReturn { woken: ready, timed_out });
+            if accepts {
+                thread.accepted = Some(at);
+            }
+            self.hand_over(tid, interval, ready);
+        } else {
+            let state = match wait {
+                Wait::State(state) => state,
+                Wait::Receive(sock) => self.peer_state(sock, State::Other),
+                Wait::Send(sock) => self.peer_state(sock, State::Send),
+                Wait::Idle | Wait::Preempted => State::Other,
+            };
+            let busy = self.threads.get(&tid).is_some_and(|thread| self.busy_with(thread, tid).is_some());
+            let thread = self.thread(tid, pid);
+            thread.pending.push(Stretch { from: left, to: ready, state });
+            if !busy {
+                thread.mark = thread.pending.len();
+            }
+            thread.queued(ready, at);
+            if !busy {
+                self.hand_over(tid, interval, ready);
+            }
+        }
+        let thread = self.thread(tid, pid);
+        thread.running = if open_end { None } else { Some(at) };
+        if thread.pending.len() > MOST_PENDING {
+            self.relieve(tid, at);
+        }
+    }
+
+    /// Whether a wait ends the thread's ownership.
+    fn is_idle(&self, tid: Tid, wait: Wait) -> bool {
+        let Some(thread) = self.threads.get(&tid) else { return true };
+        let busy = self.busy_with(thread, tid);
+        match wait {
+            Wait::Idle => true,
+            Wait::Preempted => false,
+            Wait::Receive(sock) => match self.sockets.get(&sock).and_then(|id| self.connections.get(id)) {
+                Some(connection) if connection.role == Role::Server => {
+                    // More of its own request is waited for; any other read is for the next one.
+                    !matches!(connection.turn, Turn::Open(id) if Some(id) == busy)
+                }
+                Some(_) => busy.is_none(),
+                None => true,
+            },
+            // After a response a thread may wait and then write more of it; with nothing to finish it is idle.
+            Wait::State(_) | Wait::Send(_) => {
+                busy.is_none() && thread.owner.is_none_or(|id| !self.open.contains_key(&id))
+            }
+        }
+    }
+
+    /// A socket's peer is waited for: another service, or a client.
+    fn peer_state(&self, sock: u64, of_client: State) -> State {
+        match self.sockets.get(&sock).and_then(|id| self.connections.get(id)) {
+            Some(connection) if connection.role == Role::Server => of_client,
+            _ => State::Downstream,
+        }
+    }
+
+    /// The thread's time since its last boundary goes to the request it works for, and the ownership ends.
+    pub(super) fn let_go(&mut self, tid: Tid, at: Ns) {
+        let Some(mut thread) = self.threads.remove(&tid) else { return };
+        thread.run_to(at);
+        if let Some(id) = thread.owner.take()
+            && let Some(request) = self.open.get_mut(&id)
+        {
+            let rank = if request.owner == Some(tid) { Rank::Owner(request.epoch) } else { Rank::Handed };
+            give(request, &thread.take_pending(), rank);
+            request.release(tid, at);
+        } else if let Some(handed) = thread.handed
+            && let Some(request) = self.open.get_mut(&handed.request)
+        {
+            give(request, &thread.take_pending(), Rank::Handed);
+        }
+        thread.handed = None;
+        thread.drop_pending();
+        thread.works_for(at, None);
+        self.threads.insert(tid, thread);
+    }
+
+    /// Many stretches without a boundary: what the thread works for gets them, else they are of no use.
+    fn relieve(&mut self, tid: Tid, at: Ns) {
+        let Some(mut thread) = self.threads.remove(&tid) else { return };
+        let busy = self.busy_with(&thread, tid);
+        let stretches = thread.take_pending();
+        if let Some(request) = busy.and_then(|id| self.open.get_mut(&id)) {
+            let rank = if request.owner == Some(tid) { Rank::Owner(request.epoch) } else { Rank::Handed };
+            give(request, &stretches, rank);
+            request.timeline.compact(at);
+        }
+        self.threads.insert(tid, thread);
+    }
+
+    /// A thread was woken: if its waker worked for a request and did it on purpose, the request is handed over.
+    fn hand_over(&mut self, tid: Tid, interval: &OffCpu, at: Ns) {
+        if interval.waker_tid == 0 || !wakes_on_purpose(interval.waker_syscall) {
+            return;
+        }
+        let Some(waker) = self.threads.get(&Tid(interval.waker_tid)) else { return };
+        let Some(id) = waker.worked_for(at) else { return };
+        if self.open.get(&id).is_none_or(Open::responded) {
+            return;
+        }
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.handed = Some(Handed { request: id });
+            thread.works_for(at, Some(id));
+        }
+    }
+}
+
+/// Whether a wait ended because its time was over.
+fn timed_out(timeout: i64, waited: u64) -> bool {
+    // The thread is on its way to sleep for a moment before it has left the CPU: that much shorter it may seem.
+    const BEFORE: u64 = 50_000;
+    u64::try_from(timeout).is_ok_and(|timeout| {
+        waited.saturating_add(BEFORE) >= timeout && waited <= timeout.saturating_add(TIMEOUT_SLACK)
+    })
+}
+
+/// Whether a waker in this system call means the thread that it wakes.
+fn wakes_on_purpose(syscall: i32) -> bool {
+    matches!(
+        syscall,
+        call::FUTEX
+            | call::FUTEX_WAKE
+            | call::WRITE
+            | call::WRITEV
+            | call::SENDTO
+            | call::SENDMSG
+            | call::SEMOP
+            | call::SEMTIMEDOP
+            | call::SEMCTL
+            | call::MSGSND
+            | call::KILL
+            | call::TKILL
+            | call::TGKILL
+            | call::PIDFD_SEND_SIGNAL
+            | call::CLONE
+            | call::CLONE3
+            | call::FORK
+            | call::VFORK
+            | call::IO_URING_ENTER
+            | call::MQ_TIMEDSEND
+    )
+}
