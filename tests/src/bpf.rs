@@ -67,14 +67,14 @@ impl BpfObjects {
 #[repr(C)]
 struct NextId {
     start_id: u32,
-    next_id: u32,
+    successor: u32,
     open_flags: u32,
 }
 
 #[expect(unsafe_code, reason = "nobody wraps the walk through the kernel's eBPF objects")]
 fn ids(kind: Kind) -> Vec<u32> {
     let mut found = Vec::new();
-    let mut attr = NextId { start_id: 0, next_id: 0, open_flags: 0 };
+    let mut attr = NextId { start_id: 0, successor: 0, open_flags: 0 };
     loop {
         // SAFETY: the attribute is as long as stated and lives until the call returns; the command reads and writes
         // these three fields only.
@@ -84,7 +84,7 @@ fn ids(kind: Kind) -> Vec<u32> {
             assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "walking through eBPF objects: {error}");
             return found;
         }
-        found.push(attr.next_id);
-        attr.start_id = attr.next_id;
+        found.push(attr.successor);
+        attr.start_id = attr.successor;
     }
 }

@@ -190,10 +190,11 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
 fn add_children(target: &mut Resolved, session: &mut Session) -> Result<(), AttachError> {
     let own = std::process::id();
     loop {
-        let mut new: Vec<Pid> = target.pids.iter().flat_map(|pid| proc::descendants(*pid)).collect();
+        let mut new: Vec<Pid> =
+            target.pids.iter().flat_map(|pid| proc::descendants_but(*pid, Some(Pid(own)))).collect();
         new.sort_unstable();
         new.dedup();
-        new.retain(|pid| pid.0 != own && !target.pids.contains(pid));
+        new.retain(|pid| !target.pids.contains(pid));
         if new.is_empty() {
             return Ok(());
         }

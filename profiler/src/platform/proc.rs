@@ -169,7 +169,7 @@ pub fn descendants(pid: Pid) -> Vec<Pid> {
 }
 
 /// The same without `but` and what descends from it.
-pub(super) fn descendants_but(pid: Pid, but: Option<Pid>) -> Vec<Pid> {
+pub fn descendants_but(pid: Pid, but: Option<Pid>) -> Vec<Pid> {
     let mut children: BTreeMap<Pid, Vec<Pid>> = BTreeMap::new();
     for (child, parent) in parents() {
         children.entry(parent).or_default().push(child);
