@@ -16,7 +16,7 @@ use std::time::Duration;
 use demo_servers::truth::Kind;
 use whywait_tests::{
     Client, DemoServer, Group, Report, STATES, SchedTimes, Whywait, kernel_test, requests, sched_times, skip,
-    slow, thread_ids,
+    slow, stolen_us, thread_ids,
 };
 
 /// Requests for each path.
@@ -40,15 +40,15 @@ const PLANTS: [Plant; 5] = [
     Plant { path: "/downstream", query: "ms=20", state: "downstream", kind: Kind::Downstream },
 ];
 
-/// What happened to the threads of a server while requests were made.
+/// What happened to the threads of a server while requests were made, in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Scheduled {
     /// Time on a CPU.
-    on_cpu_us: f64,
+    on_cpu: f64,
     /// Time without one.
-    run_queue_us: f64,
+    run_queue: f64,
     /// What the hypervisor took from anybody.
-    stolen_us: f64,
+    stolen: f64,
 }
 
 /// What the kernel says about the threads of a process so far.
@@ -69,17 +69,17 @@ fn ask(server: &DemoServer, path: &str, times: u64) -> Scheduled {
     let mut sum = Scheduled::default();
     for (tid, after) in thread_times(server.pid()) {
         let before = before.get(&tid).copied().unwrap_or_default();
-        sum.on_cpu_us += (after.on_cpu - before.on_cpu) as f64 / 1e3;
-        sum.run_queue_us += (after.run_queue - before.run_queue) as f64 / 1e3;
+        sum.on_cpu += (after.on_cpu - before.on_cpu) as f64 / 1e3;
+        sum.run_queue += (after.run_queue - before.run_queue) as f64 / 1e3;
     }
-    sum.stolen_us = stolen_us() - stolen;
+    sum.stolen = stolen_us() - stolen;
     sum
 }
 
 fn planted(model: &str) {
     let Some(_serial) = kernel_test() else { return };
     // The build directory is on a disk where the directory for temporary files may be memory.
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("making a directory");
     let truth = dir.path().join("truth");
     let upstream = DemoServer::upstream();
     let args =
@@ -114,7 +114,7 @@ fn check(report: &Report, plant: &Plant, answered: u64, planted_us: f64, schedul
     let Plant { path, state: planted_state, .. } = *plant;
     let (found, idle) = (group(report, path), group(report, "/plaintext"));
     assert_eq!(found.count, answered, "requests for {path}");
-    let Scheduled { on_cpu_us, run_queue_us, stolen_us } = scheduled;
+    let Scheduled { on_cpu: on_cpu_us, run_queue: run_queue_us, stolen: stolen_us } = scheduled;
     let told: BTreeMap<_, _> = STATES.map(|state| (state, found.total_us(state).round())).into();
     let told = format!(
         "{path}: planted {planted_us:.0} µs in {answered} requests, the kernel says on CPU {on_cpu_us:.0}, \

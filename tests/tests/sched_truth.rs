@@ -84,10 +84,10 @@ fn compare(report: &Report, pid: u32, before: &Counters, after: &Counters, stole
         for (what, found, truth) in
             [("on-CPU", found.on_cpu_us, on_cpu), ("run-queue", found.run_queue_us, run_queue)]
         {
-            let most = (truth * SHARE).max(LEAST_US);
+            let error = (truth * SHARE).max(LEAST_US);
             assert!(
-                (found - truth).abs() <= most,
-                "{what} time of {name} ({tid}): {found} µs, really {truth} µs"
+                (truth - error..=truth + error + stolen).contains(&found),
+                "{what} time of {name} ({tid}): {found} µs, really {truth} µs, and {stolen} µs stolen"
             );
         }
         busy += u32::from(on_cpu > 1000.0);

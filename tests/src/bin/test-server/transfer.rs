@@ -99,7 +99,7 @@ pub fn messages_write(socket: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
     }
     // SAFETY: two headers with one vector each, which is only read; all of them live until the call returns.
     let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), 2, 0) };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { whole(sent as usize, &[0; 2]) }
+    if sent < 0 { Err(io::Error::last_os_error()) } else { whole(sent.unsigned_abs() as usize, &[0; 2]) }
 }
 
 /// Eight writes with pauses.
