@@ -17,6 +17,8 @@ macro_rules! for_each_offset {
             TASK_FLAGS: "task_struct" "flags",
             TASK_NVCSW: "task_struct" "nvcsw",
             TASK_START_TIME: "task_struct" "start_time",
+            TASK_RAN: "task_struct" "se.sum_exec_runtime",
+            TASK_WAITED: "task_struct" "sched_info.run_delay",
             TASK_LAST_ARRIVAL: "task_struct" "sched_info.last_arrival",
             TASK_IN_IOWAIT: "task_struct" "in_iowait",
             TASK_FILES: "task_struct" "files",

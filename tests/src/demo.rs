@@ -81,8 +81,8 @@ impl DemoServer {
 #[derive(Clone, Debug)]
 pub struct Load {
     urls: Vec<String>,
-    rate: f64,
-    seconds: f64,
+    offered: u64,
+    seconds: u32,
     connections: u16,
     close: bool,
 }
@@ -90,12 +90,14 @@ pub struct Load {
 impl Load {
     /// So many requests a second, for so long, over one connection. Where the environment allows fewer requests, they come
     /// at a lower rate.
-    pub fn new(url: String, rate: u32, seconds: f64) -> Self {
-        let wanted = f64::from(rate) * seconds;
-        // Far below the numbers that a float cannot hold, and never negative.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates here are small")]
-        let allowed = requests(wanted as u64) as f64;
-        Self { urls: vec![url], rate: allowed / seconds, seconds, connections: 1, close: false }
+    pub fn new(url: String, rate: u32, seconds: u32) -> Self {
+        let offered = requests(u64::from(rate) * u64::from(seconds));
+        Self { urls: vec![url], offered, seconds, connections: 1, close: false }
+    }
+
+    /// How many requests it makes of a server that keeps up.
+    pub fn offered(&self) -> u64 {
+        self.offered
     }
 
     /// Another URL, asked for in turn with the others.
@@ -127,7 +129,8 @@ impl Load {
         for url in &self.urls {
             command.args(["--url", url]);
         }
-        command.args(["--rate", &self.rate.to_string(), "--duration", &self.seconds.to_string()]);
+        let rate = self.offered as f64 / f64::from(self.seconds);
+        command.args(["--rate", &rate.to_string(), "--duration", &self.seconds.to_string()]);
         command.args(["--connections", &self.connections.to_string()]);
         command.args(self.close.then_some("--close"));
         let mut guard = Guard::spawn(command.stdout(Stdio::piped()));

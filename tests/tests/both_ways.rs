@@ -9,7 +9,7 @@ const ROUTES: [&str; 4] = ["/plaintext", "/json", "/sleep?ms=5", "/cpu?us=500"];
 /// A load of several routes, in turn.
 fn load(server: &DemoServer) -> Load {
     let [first, others @ ..] = ROUTES;
-    let load = Load::new(server.url(first), 200, 2.0).connections(4);
+    let load = Load::new(server.url(first), 200, 2).connections(4);
     others.into_iter().fold(load, |load, path| load.and(server.url(path)))
 }
 

@@ -7,22 +7,22 @@
 use std::time::{Duration, Instant};
 
 use whywait_tests::{
-    DemoServer, Load, RealServer, Report, Whywait, gunicorn, kernel_test, nginx, node, patience, requests,
+    DemoServer, Load, RealServer, Report, Whywait, gunicorn, kernel_test, nginx, node, patience,
 };
 
 const RATE: u32 = 2000;
-const SECONDS: f64 = 5.0;
+const SECONDS: u32 = 5;
 /// Time for the generator to start, connect and end, and for late answers.
 const MARGIN: Duration = Duration::from_secs(3);
 
 /// Watches a process while the load runs.
 fn measure(pid: u32, load: &Load) -> Report {
-    let window = Duration::from_secs_f64(SECONDS) + patience(MARGIN);
+    let window = Duration::from_secs(u64::from(SECONDS)) + patience(MARGIN);
     let whywait = Whywait::explain_for(window, &["--pid", &pid.to_string()]);
     let began = Instant::now();
     let answered = load.run().requests;
     let left = window.checked_sub(began.elapsed()).expect("the load ends inside the window");
-    let offered = requests((f64::from(RATE) * SECONDS) as u64);
+    let offered = load.offered();
     assert!(answered * 2 >= offered, "only {answered} of {offered} requests were answered");
     let report = whywait.finish(left);
     report.assert_exactly(answered);

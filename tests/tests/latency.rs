@@ -31,7 +31,7 @@ fn compare(pid: u32, load: &Load) {
 fn demo(model: &str, connections: u16) {
     let Some(_serial) = kernel_test() else { return };
     let server = DemoServer::start(model, &[]);
-    compare(server.pid(), &Load::new(server.url("/plaintext"), 500, 3.0).connections(connections));
+    compare(server.pid(), &Load::new(server.url("/plaintext"), 500, 3).connections(connections));
 }
 
 #[test]
@@ -58,5 +58,5 @@ fn event_loop() {
 fn nginx_with_two_workers() {
     let Some(_serial) = kernel_test() else { return };
     let Some(server) = nginx() else { return };
-    compare(server.pid(), &Load::new(server.url(), 500, 3.0).connections(4));
+    compare(server.pid(), &Load::new(server.url(), 500, 3).connections(4));
 }

@@ -245,7 +245,7 @@ fn two_at_once() {
     let Some(_serial) = kernel_test() else { return };
     let server = DemoServer::start("thread-pool", &[]);
     let (first, second) = (Whywait::on(server.pid()), Whywait::on(server.pid()));
-    let answered = Load::new(server.url("/plaintext"), 1000, 2.0).connections(4).run().requests;
+    let answered = Load::new(server.url("/plaintext"), 1000, 2).connections(4).run().requests;
     first.stop().assert_exactly(answered);
     second.stop().assert_exactly(answered);
 }

@@ -56,6 +56,10 @@ pub struct OffCpu {
     pub woken: u64,
     /// When it was put on a run queue (`sched_wakeup`); 0: never taken off one.
     pub queued: u64,
+    /// The kernel's count of the thread's CPU time, up to when it left: nanoseconds (`task_struct.se.sum_exec_runtime`).
+    pub ran: u64,
+    /// The kernel's count of the thread's waits for a CPU, this one not yet among them: nanoseconds (`task_struct.sched_info.run_delay`).
+    pub waited: u64,
     /// First three arguments of the system call that it was in.
     pub args: [u64; 3],
     /// Time-out of a wait (poll, epoll, select) in nanoseconds; negative: none.
@@ -80,7 +84,7 @@ pub struct OffCpu {
     pub file: u8,
 }
 
-const _: () = assert!(size_of::<OffCpu>() == 32 + 24 + 24 + 16 + 24);
+const _: () = assert!(size_of::<OffCpu>() == 32 + 24 + 16 + 24 + 16 + 24);
 
 /// How a [`Thread`] record came about.
 pub mod born {

@@ -17,7 +17,7 @@ use whywait_ebpf::{
 use crate::{
     emit::{count, header, send},
     files,
-    globals::{TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_LAST_ARRIVAL, TASK_NVCSW},
+    globals::{TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_LAST_ARRIVAL, TASK_NVCSW, TASK_RAN, TASK_WAITED},
     maps::{FUTEXES, FutexKey, RUN_QUEUE},
     mem::{load, peek_user},
     task::{Registers, Task, ThreadState},
@@ -183,6 +183,8 @@ pub fn interval(task: Task, thread: &mut ThreadState, now: u64, more_flags: u8) 
         left: thread.left,
         woken,
         queued,
+        ran: unsafe { load(task.0, &TASK_RAN) },
+        waited: unsafe { load(task.0, &TASK_WAITED) },
         args: thread.args,
         timeout: thread.timeout,
         object: thread.object,

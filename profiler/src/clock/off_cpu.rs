@@ -17,10 +17,6 @@ use super::{
 };
 use crate::units::{Ns, Pid, Tid};
 
-/// A wait that lasted its time-out to within this much ended because of it: the kernel rounds time-outs up to its timers' slack
-/// (50 µs by default) and poll's to whole milliseconds.
-const TIMEOUT_SLACK: u64 = 1_000_000;
-
 impl RequestClock {
     pub(super) fn off_cpu(&mut self, tid: Tid, pid: Pid, at: Ns, interval: &OffCpu) {
         let (left, woken) = (Ns(interval.left), Ns(interval.woken));
@@ -158,13 +154,11 @@ impl RequestClock {
     }
 }
 
-/// Whether a wait ended because its time was over.
+/// Whether a wait ended because its time was over: an event would have ended it before.
 fn timed_out(timeout: i64, waited: u64) -> bool {
     // The thread is on its way to sleep for a moment before it has left the CPU: that much shorter it may seem.
     const BEFORE: u64 = 50_000;
-    u64::try_from(timeout).is_ok_and(|timeout| {
-        waited.saturating_add(BEFORE) >= timeout && waited <= timeout.saturating_add(TIMEOUT_SLACK)
-    })
+    u64::try_from(timeout).is_ok_and(|timeout| waited.saturating_add(BEFORE) >= timeout)
 }
 
 /// Whether a waker in this system call means the thread that it wakes.

@@ -23,11 +23,25 @@ pub struct Usage {
     pub involuntary: u64,
     /// Times that it came back on another CPU.
     pub migrations: u64,
-    /// Nanoseconds on a CPU.
+    /// Nanoseconds on a CPU, as the kernel counts them: without what a hypervisor took.
     pub on_cpu: u64,
-    /// Nanoseconds on a run queue without a CPU.
+    /// Nanoseconds on a run queue without a CPU, as the kernel counts them.
     pub run_queue: u64,
     running: Option<Ns>,
+    counted: Option<Counted>,
+}
+
+/// The kernel's own counts of a thread, as its records carry them.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    /// CPU time when the window or the thread began.
+    ran_first: u64,
+    /// Waits for a CPU then.
+    waited_first: u64,
+    /// CPU time at the last record.
+    ran: u64,
+    /// Waits for a CPU, that of the last record among them.
+    waited: u64,
 }
 
 /// All threads of the target.
@@ -39,6 +53,24 @@ pub struct Threads {
     running: Overlap,
     created: u64,
     processes_created: u64,
+}
+
+impl Usage {
+    /// Takes the kernel's counts from a record.
+    fn count(&mut self, interval: &OffCpu, wait: u64) {
+        let born = interval.flags & off_cpu::BORN != 0;
+        let first = |count: u64| if born { 0 } else { count };
+        let counted = self.counted.get_or_insert(Counted {
+            ran_first: first(interval.ran),
+            waited_first: first(interval.waited),
+            ran: 0,
+            waited: 0,
+        });
+        counted.ran = interval.ran;
+        counted.waited = interval.waited + wait;
+        self.on_cpu = counted.ran.saturating_sub(counted.ran_first);
+        self.run_queue = counted.waited.saturating_sub(counted.waited_first);
+    }
 }
 
 impl Threads {
@@ -62,7 +94,6 @@ impl Threads {
         let clipped = interval.flags & (off_cpu::CLIPPED | off_cpu::BORN) != 0;
         if !clipped {
             let since = usage.running.unwrap_or(begin).max(begin);
-            usage.on_cpu += left.since(since);
             self.running.add(since, left);
             if left >= begin {
                 if interval.flags & off_cpu::VOLUNTARY != 0 {
@@ -77,7 +108,8 @@ impl Threads {
             (true, 0) => event.at,
             (true, queued) => Ns(queued),
         };
-        usage.run_queue += event.at.since(ready.max(begin));
+        let wait = if open { 0 } else { event.at.since(ready.max(begin)) };
+        usage.count(interval, wait);
         if open {
             usage.running = None;
         } else {
@@ -124,6 +156,7 @@ impl Threads {
     fn stop(&mut self, usage: &mut Usage, at: Ns) {
         if let Some(since) = usage.running.take() {
             let since = since.max(self.begin);
+            // What it has run since its last record only the clock on the wall tells.
             usage.on_cpu += at.since(since);
             self.running.add(since, at);
         }
