@@ -36,9 +36,13 @@ const PLANTS: [Plant; 5] = [
     Plant { path: "/cpu", query: "us=10000", state: "on_cpu", kind: Kind::OnCpu },
     Plant { path: "/sleep", query: "ms=20", state: "sleep", kind: Kind::Sleep },
     Plant { path: "/lock", query: "us=20000", state: "lock", kind: Kind::Lock },
-    Plant { path: "/disk", query: "bytes=1048576", state: "disk", kind: Kind::Disk },
+    Plant { path: "/disk", query: "bytes=4194304", state: "disk", kind: Kind::Disk },
     Plant { path: "/downstream", query: "ms=20", state: "downstream", kind: Kind::Downstream },
 ];
+
+/// A request's wait for a CPU begins when its thread is being woken, the kernel's count when it is put on a run queue: between
+/// the two a sleeping CPU is woken, which takes a virtual machine this long, once a request or a few times.
+const WAKING_US: f64 = 150.0;
 
 /// What happened to the threads of a server while requests were made, in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -115,6 +119,7 @@ fn check(report: &Report, plant: &Plant, answered: u64, planted_us: f64, schedul
     let (found, idle) = (group(report, path), group(report, "/plaintext"));
     assert_eq!(found.count, answered, "requests for {path}");
     let Scheduled { on_cpu: on_cpu_us, run_queue: run_queue_us, stolen: stolen_us } = scheduled;
+    let waking_us = WAKING_US * answered as f64;
     let told: BTreeMap<_, _> = STATES.map(|state| (state, found.total_us(state).round())).into();
     let told = format!(
         "{path}: planted {planted_us:.0} µs in {answered} requests, the kernel says on CPU {on_cpu_us:.0}, \
@@ -129,13 +134,14 @@ fn check(report: &Report, plant: &Plant, answered: u64, planted_us: f64, schedul
         let it_is = found.total_us(state);
         if state == planted_state {
             // A wall time includes the wait for a CPU; a CPU time does not.
-            let without_cpu = if plant.kind == Kind::OnCpu { 0.0 } else { run_queue_us + stolen_us };
+            let without_cpu =
+                if plant.kind == Kind::OnCpu { 0.0 } else { run_queue_us + waking_us + stolen_us };
             assert!(it_is >= FOUND * planted_us - without_cpu, "too little {state} in {told}");
         }
         let own = if state == planted_state { planted_us } else { 0.0 };
         let usual = match state {
             "on_cpu" => on_cpu_us.max(own) - own + stolen_us,
-            "run_queue" => run_queue_us + stolen_us,
+            "run_queue" => run_queue_us + waking_us + stolen_us,
             _ => idle.mean[state] * answered as f64,
         };
         // On an emulated machine everything that is not planted takes long.

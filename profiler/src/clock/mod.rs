@@ -15,7 +15,7 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use whywait_ebpf::abi::{Conn, SockState, born, role};
 
@@ -48,10 +48,10 @@ pub struct Tally {
 /// The request clock.
 #[derive(Debug, Default)]
 pub struct RequestClock {
-    threads: HashMap<Tid, Thread>,
-    connections: HashMap<ConnId, Connection>,
-    sockets: HashMap<u64, ConnId>,
-    open: HashMap<RequestId, Open>,
+    threads: FxHashMap<Tid, Thread>,
+    connections: FxHashMap<ConnId, Connection>,
+    sockets: FxHashMap<u64, ConnId>,
+    open: FxHashMap<RequestId, Open>,
     next_request: u64,
     tally: Tally,
 }

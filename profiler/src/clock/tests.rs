@@ -1,5 +1,7 @@
 //! The rules of ownership on small histories, and the identity on random ones.
 
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 use whywait_ebpf::{
     abi::{

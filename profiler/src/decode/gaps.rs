@@ -1,6 +1,6 @@
 //! Records that are missing, from the numbers of those that came.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use whywait_ebpf::abi::born;
 
@@ -15,7 +15,7 @@ const OVERTAKEN_BY: u32 = 16;
 /// nearly in the order of their numbers.
 #[derive(Debug, Default)]
 pub struct Gaps {
-    threads: HashMap<Tid, Numbers>,
+    threads: FxHashMap<Tid, Numbers>,
 }
 
 /// Numbers of a thread's records.

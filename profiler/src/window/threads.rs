@@ -1,6 +1,6 @@
 //! Threads: their switches, their time on CPUs and in run queues, births.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use whywait_ebpf::abi::{OffCpu, Thread, born, off_cpu};
 
@@ -48,7 +48,7 @@ struct Counted {
 #[derive(Clone, Debug)]
 pub struct Threads {
     begin: Ns,
-    by_tid: HashMap<Tid, Usage>,
+    by_tid: FxHashMap<Tid, Usage>,
     gone: Vec<(Tid, Usage)>,
     running: Overlap,
     created: u64,
@@ -77,7 +77,7 @@ impl Threads {
     pub(super) fn new(begin: Ns) -> Self {
         Self {
             begin,
-            by_tid: HashMap::new(),
+            by_tid: FxHashMap::default(),
             gone: Vec::new(),
             running: Overlap::default(),
             created: 0,
