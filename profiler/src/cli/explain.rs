@@ -36,11 +36,11 @@ pub struct Args {
 /// # Errors
 /// When the target cannot be found or attached to, or the report cannot be written.
 pub fn run(args: Args) -> Result<ExitCode> {
-    privileges::check()?;
     let stop = StopFlag::install().context("cannot watch for Ctrl-C")?;
     let (spec, options) = args.target.into_parts();
     let duration = args.duration.or_else(|| spec.command.is_empty().then_some(Duration::from_secs(5)));
     let resolved = resolve(&spec)?;
+    privileges::check()?;
     let plan = Plan { spec, options, duration, attached: Box::new(tell_attached), sink: None };
     let observation = observe(resolved, plan, &stop)?;
     let explanation = explain(&observation);
