@@ -2,7 +2,7 @@
 
 use aya::{
     Ebpf, Pod,
-    maps::{HashMap, MapError, PerCpuArray, PerCpuHashMap},
+    maps::{HashMap, Map, MapError, PerCpuArray, PerCpuHashMap},
 };
 use whywait_ebpf::abi::{self, counter, kind};
 
@@ -81,8 +81,16 @@ pod!(LockStat(abi::LockStat));
 pod!(FutexKey([u64; 2]));
 pod!(Control(abi::Control));
 
+fn named<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Map, MapError> {
+    ebpf.map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
+}
+
+fn named_mut<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Map, MapError> {
+    ebpf.map_mut(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
+}
+
 fn per_cpu_sum(ebpf: &Ebpf, name: &'static str, index: u32) -> Result<u64, MapError> {
-    let map = ebpf.map(name).ok_or(MapError::InvalidName { name: name.to_owned() })?;
+    let map = named(ebpf, name)?;
     let array: PerCpuArray<_, u64> = PerCpuArray::try_from(map)?;
     Ok(array.get(&index, 0)?.iter().sum())
 }
@@ -108,13 +116,13 @@ pub(super) fn counters(ebpf: &Ebpf) -> Result<Counters, MapError> {
 }
 
 pub(super) fn run_queue_histogram(ebpf: &Ebpf) -> Result<Vec<u64>, MapError> {
-    let map = ebpf.map("RUN_QUEUE").ok_or(MapError::InvalidName { name: "RUN_QUEUE".to_owned() })?;
+    let map = named(ebpf, "RUN_QUEUE")?;
     let array: PerCpuArray<_, u64> = PerCpuArray::try_from(map)?;
     array.iter().map(|values| Ok(values?.iter().sum())).collect()
 }
 
 pub(super) fn syscalls(ebpf: &Ebpf) -> Result<Vec<SyscallCount>, MapError> {
-    let map = ebpf.map("SYSCALLS").ok_or(MapError::InvalidName { name: "SYSCALLS".to_owned() })?;
+    let map = named(ebpf, "SYSCALLS")?;
     let array: PerCpuArray<_, SyscallStat> = PerCpuArray::try_from(map)?;
     let mut counts = Vec::new();
     for (number, values) in (0..).zip(array.iter()) {
@@ -131,7 +139,7 @@ pub(super) fn syscalls(ebpf: &Ebpf) -> Result<Vec<SyscallCount>, MapError> {
 }
 
 pub(super) fn futexes(ebpf: &Ebpf) -> Result<Vec<LockWaits>, MapError> {
-    let map = ebpf.map("FUTEXES").ok_or(MapError::InvalidName { name: "FUTEXES".to_owned() })?;
+    let map = named(ebpf, "FUTEXES")?;
     let table: PerCpuHashMap<_, FutexKey, WaitStat> = PerCpuHashMap::try_from(map)?;
     let mut waits = Vec::new();
     for entry in &table {
@@ -143,7 +151,7 @@ pub(super) fn futexes(ebpf: &Ebpf) -> Result<Vec<LockWaits>, MapError> {
 }
 
 pub(super) fn kernel_locks(ebpf: &Ebpf) -> Result<Vec<LockWaits>, MapError> {
-    let map = ebpf.map("KERNEL_LOCKS").ok_or(MapError::InvalidName { name: "KERNEL_LOCKS".to_owned() })?;
+    let map = named(ebpf, "KERNEL_LOCKS")?;
     let table: PerCpuHashMap<_, u64, LockStat> = PerCpuHashMap::try_from(map)?;
     let mut waits = Vec::new();
     for entry in &table {
@@ -164,13 +172,13 @@ fn sum(pid: u32, address: u64, stats: impl Iterator<Item = (u64, u64, u64)>) -> 
 }
 
 pub(super) fn set_mode(ebpf: &mut Ebpf, mode: u32) -> Result<(), MapError> {
-    let map = ebpf.map_mut("CONTROL").ok_or(MapError::InvalidName { name: "CONTROL".to_owned() })?;
+    let map = named_mut(ebpf, "CONTROL")?;
     let mut array: aya::maps::Array<_, Control> = aya::maps::Array::try_from(map)?;
     array.set(0, Control(abi::Control { mode, reserved: 0 }), 0)
 }
 
 pub(super) fn add_targets(ebpf: &mut Ebpf, pids: &[u32]) -> Result<(), MapError> {
-    let map = ebpf.map_mut("TARGETS").ok_or(MapError::InvalidName { name: "TARGETS".to_owned() })?;
+    let map = named_mut(ebpf, "TARGETS")?;
     let mut targets: HashMap<_, u32, u32> = HashMap::try_from(map)?;
     for pid in pids {
         targets.insert(pid, 1, 0)?;
