@@ -1,28 +1,28 @@
 //! Operations on sockets: turn-taking with clients, calls to other services.
 
+use smallvec::smallvec;
 use whywait_ebpf::abi::{SockOp, op, sock_flag};
 
 use super::{
-    RequestClock,
+    RequestClock, busy_with,
     connection::{Role, Turn},
-    give,
-    request::{Open, Request, RequestId, StartedAt, route},
-    state::State,
+    request::{Open, Request, RequestId, StartedAt},
+    state::{State, StateTimes},
     thread::Thread,
     timeline::{Rank, Timeline},
 };
 use crate::{
-    decode::{ConnId, Event},
-    units::{Ns, Tid},
+    decode::{ConnId, Event, Route},
+    units::{Bytes, Ns, Tid},
 };
 
 /// `EAGAIN`, as system calls return it.
 const EAGAIN: i64 = -11;
 /// `HTTP/1.1 100 Continue` and its empty line: the answer to half a request.
-const CONTINUE_LEN: u64 = 25;
+const CONTINUE_LEN: Bytes = Bytes(25);
 
 impl RequestClock {
-    pub(super) fn socket(&mut self, event: &Event, op: &SockOp, head: &[u8], done: &mut Vec<Request>) {
+    pub(super) fn socket(&mut self, event: &Event, op: &SockOp, route: Option<&Route>, done: &mut Vec<Request>) {
         let id = ConnId(op.conn);
         let (tid, at) = (event.tid, event.at);
         self.thread(tid, event.pid).run_to(at);
@@ -35,14 +35,14 @@ impl RequestClock {
             let turn = std::mem::replace(&mut connection.turn, Turn::Unknown);
             if let Turn::Open(request) = turn {
                 if let Some(request) = self.open.get_mut(&request) {
-                    request.touched_by_loss = true;
+                    request.request.touched_by_loss = true;
                 }
                 self.close(request, done);
             }
         }
         let Some(connection) = self.connections.get(&id) else { return };
         match (connection.role, op.op) {
-            (Role::Server, op::RECV) if op.ret > 0 => self.read(event, id, op, head, done),
+            (Role::Server, op::RECV) if op.ret > 0 => self.read(event, id, op, route, done),
             (Role::Server, op::SEND) => self.write(tid, at, id, op),
             (Role::Server, op::ACCEPT) => self.accept(tid, at, id),
             (Role::Client, op::SEND | op::CONNECT) if op.ret >= 0 => self.call(tid, at, id),
@@ -62,21 +62,20 @@ impl RequestClock {
     }
 
     /// Data was read from a client.
-    fn read(&mut self, event: &Event, id: ConnId, op: &SockOp, head: &[u8], done: &mut Vec<Request>) {
+    fn read(&mut self, event: &Event, id: ConnId, op: &SockOp, route: Option<&Route>, done: &mut Vec<Request>) {
         let (tid, at) = (event.tid, event.at);
         let Some(connection) = self.connections.get(&id) else { return };
-        let route = route(head);
         if let Turn::Open(request) = connection.turn
             && let Some(open) = self.open.get(&request)
         {
-            let goes_on = open.sent == CONTINUE_LEN && open.route.is_some() && route.is_none();
+            let goes_on = open.request.sent == CONTINUE_LEN && open.request.route.is_some() && route.is_none();
             if !open.responded() || goes_on {
                 self.touch(tid, at, request);
                 if let Some(open) = self.open.get_mut(&request) {
-                    open.received += op.ret.unsigned_abs();
+                    open.request.received.0 += op.ret.unsigned_abs();
                     if goes_on {
                         open.last_write = None;
-                        open.sent = 0;
+                        open.request.sent = Bytes(0);
                     }
                 }
                 return;
@@ -86,19 +85,14 @@ impl RequestClock {
             // Perhaps the middle of a request: the next one, after an answer, is whole.
             return;
         }
-        self.begin(event, id, op, route);
-        if let Some(connection) = self.connections.get_mut(&id)
-            && let Some(request) = self.threads.get(&tid).and_then(|thread| thread.owner)
-        {
-            connection.turn = Turn::Open(request);
-        }
+        self.begin(event, id, op, route.cloned());
     }
 
     /// A request begins with this read; the reader owns it.
-    fn begin(&mut self, event: &Event, id: ConnId, op: &SockOp, route: Option<Box<str>>) {
+    fn begin(&mut self, event: &Event, id: ConnId, op: &SockOp, route: Option<Route>) {
         let (tid, at) = (event.tid, event.at);
-        let Some(mut thread) = self.threads.remove(&tid) else { return };
-        let Some(connection) = self.connections.get(&id) else { return };
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else { return };
         let arrived = op.arrival != 0 && op.arrival <= at.0;
         let start = if arrived { Ns(op.arrival) } else { at };
         let mut timeline = Timeline::new(start);
@@ -106,20 +100,19 @@ impl RequestClock {
         let accepted = if op.flags & sock_flag::BEFORE_ACCEPT == 0 {
             start
         } else {
-            connection.accepted.or_else(|| accepted_about(&thread, start)).unwrap_or(at).clamp(start, at)
+            connection.accepted.or_else(|| accepted_about(thread, start)).unwrap_or(at).clamp(start, at)
         };
         timeline.claim(start, accepted, State::AcceptQueue, Rank::Queue);
         timeline.claim(accepted, at, State::RecvQueue, Rank::Queue);
         for (from, to) in thread.queued_since(start) {
             timeline.claim(from, to.min(at), State::RunQueue, Rank::Pending);
         }
-        let previous = self.busy_with(&thread, tid);
+        let previous = busy_with(&self.open, thread, tid);
         if let Some(previous) = previous {
             // It read this one in the middle of another: what it did so far was for that.
-            let stretches = thread.take_pending();
             if let Some(request) = self.open.get_mut(&previous) {
-                let rank = if request.owner == Some(tid) { Rank::Owner(request.epoch) } else { Rank::Handed };
-                give(request, &stretches, rank);
+                let rank = request.rank_of(tid);
+                thread.give_pending(request, rank);
                 request.release(tid, at);
             }
         } else {
@@ -127,45 +120,35 @@ impl RequestClock {
             for stretch in &thread.pending[mark..] {
                 timeline.claim(stretch.from, stretch.to.min(at), stretch.state, Rank::Owner(1));
             }
-            thread.drop_pending();
         }
+        thread.drop_pending();
         let request = RequestId(self.next_request);
         self.next_request += 1;
-        self.open.insert(
-            request,
-            Open {
-                id: request,
-                conn: id,
-                pid: event.pid,
-                threads: vec![tid],
-                route,
-                port: connection.local_port,
-                peer_port: connection.remote_port,
-                start,
-                started_at: if arrived { StartedAt::Arrival } else { StartedAt::Read },
-                first_read: at,
-                timeline,
-                received: op.ret.unsigned_abs(),
-                sent: 0,
-                touched_by_loss: false,
-                owner: Some(tid),
-                epoch: 1,
-                released: at,
-                last_write: None,
-                send_blocked: None,
-                calls: Vec::new(),
-            },
-        );
-        thread.owner = Some(request);
-        thread.handed = None;
-        thread.idle = None;
-        thread.works_for(at, Some(request));
-        self.threads.insert(tid, thread);
+        thread.owns(at, request);
+        let begun = Request {
+            id: request,
+            conn: id,
+            pid: event.pid,
+            threads: smallvec![tid],
+            route,
+            port: connection.local_port,
+            peer_port: connection.remote_port,
+            start,
+            started_at: if arrived { StartedAt::Arrival } else { StartedAt::Read },
+            first_read: at,
+            end: at,
+            times: StateTimes::default(),
+            received: Bytes(op.ret.unsigned_abs()),
+            sent: Bytes(0),
+            touched_by_loss: false,
+        };
+        connection.turn = Turn::Open(request);
+        self.open.insert(request, Box::new(Open::new(begun, timeline, tid)));
     }
 
     /// A thread reads from, writes to, or calls for a request: what it did since its last boundary was for it.
     fn touch(&mut self, tid: Tid, at: Ns, id: RequestId) {
-        let Some(mut thread) = self.threads.remove(&tid) else { return };
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
         if let Some(request) = self.open.get_mut(&id) {
             if thread.owner != Some(id) {
                 // What lies before the mark was a wait after the response to another request.
@@ -173,7 +156,7 @@ impl RequestClock {
                 thread.pending.drain(..mark);
             }
             let rank = request.own(tid);
-            give(request, &thread.take_pending(), rank);
+            thread.give_pending(request, rank);
             request.timeline.compact(request.last_write.unwrap_or(at));
         }
         if let Some(previous) = thread.owner.filter(|previous| *previous != id)
@@ -181,11 +164,7 @@ impl RequestClock {
         {
             request.release(tid, at);
         }
-        thread.owner = Some(id);
-        thread.handed = None;
-        thread.idle = None;
-        thread.works_for(at, Some(id));
-        self.threads.insert(tid, thread);
+        thread.owns(at, id);
     }
 
     /// A thread wrote to a client.
@@ -215,7 +194,7 @@ impl RequestClock {
         if let Some(open) = self.open.get_mut(&request) {
             if op.ret > 0 {
                 open.last_write = Some(at);
-                open.sent += op.ret.unsigned_abs();
+                open.request.sent.0 += op.ret.unsigned_abs();
             }
             if op.ret == EAGAIN || op.flags & sock_flag::FULL != 0 {
                 open.send_blocked = Some(at);
@@ -225,7 +204,7 @@ impl RequestClock {
 
     /// A thread called another service; the request that it works for waits for the answer.
     fn call(&mut self, tid: Tid, at: Ns, id: ConnId) {
-        let busy = self.threads.get(&tid).and_then(|thread| self.busy_with(thread, tid));
+        let busy = self.threads.get(&tid).and_then(|thread| busy_with(&self.open, thread, tid));
         let Some(connection) = self.connections.get_mut(&id) else { return };
         // A connection that was being opened: the request waited for it until it was established.
         if let Some((caller, since)) = connection.caller

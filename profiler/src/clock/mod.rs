@@ -29,8 +29,7 @@ use crate::{
 };
 use connection::{Connection, Role, Turn};
 use request::Open;
-use thread::{Stretch, Thread};
-use timeline::Rank;
+use thread::Thread;
 
 const TCP_ESTABLISHED: u32 = 1;
 
@@ -45,13 +44,16 @@ pub struct Tally {
     pub missing: u64,
 }
 
+/// Requests that are not finished.
+type OpenRequests = FxHashMap<RequestId, Box<Open>>;
+
 /// The request clock.
 #[derive(Debug, Default)]
 pub struct RequestClock {
     threads: FxHashMap<Tid, Thread>,
     connections: FxHashMap<ConnId, Connection>,
     sockets: FxHashMap<u64, ConnId>,
-    open: FxHashMap<RequestId, Open>,
+    open: OpenRequests,
     next_request: u64,
     tally: Tally,
 }
@@ -78,7 +80,7 @@ impl RequestClock {
         }
         match &event.what {
             What::OffCpu(interval) => self.off_cpu(event.tid, event.pid, event.at, interval),
-            What::Socket { op, head } => self.socket(event, op, head, done),
+            What::Socket { op, route } => self.socket(event, op, route.as_ref(), done),
             What::Conn(conn) => self.connection(conn, done),
             What::SockState(change) => self.sock_state(event, change, done),
             What::Thread(thread) => {
@@ -101,7 +103,7 @@ impl RequestClock {
     /// Marks everything that is open: records were lost, and nobody knows whose.
     pub fn loss(&mut self) {
         for request in self.open.values_mut() {
-            request.touched_by_loss = true;
+            request.request.touched_by_loss = true;
         }
     }
 
@@ -111,8 +113,8 @@ impl RequestClock {
         for tid in threads {
             self.let_go(tid, at);
         }
-        let mut open: Vec<Open> = std::mem::take(&mut self.open).into_values().collect();
-        open.sort_by_key(|request| request.id);
+        let mut open: Vec<Box<Open>> = std::mem::take(&mut self.open).into_values().collect();
+        open.sort_by_key(|open| open.request.id);
         for request in open {
             match request.finish() {
                 Some(request) => done.push(request),
@@ -139,20 +141,9 @@ impl RequestClock {
         let Some(thread) = self.threads.get(&event.tid) else { return };
         for id in thread.owner.into_iter().chain(thread.handed.map(|handed| handed.request)) {
             if let Some(request) = self.open.get_mut(&id) {
-                request.touched_by_loss = true;
+                request.request.touched_by_loss = true;
             }
         }
-    }
-
-    /// Request that the thread is in the middle of.
-    fn busy_with(&self, thread: &Thread, tid: Tid) -> Option<RequestId> {
-        let owned = thread.owner.filter(|id| {
-            self.open.get(id).is_some_and(|request| !request.responded() && request.owner == Some(tid))
-        });
-        owned.or_else(|| {
-            let handed = thread.handed?.request;
-            self.open.get(&handed).is_some_and(|request| !request.responded()).then_some(handed)
-        })
     }
 
     fn connection(&mut self, conn: &Conn, done: &mut Vec<Request>) {
@@ -223,9 +214,13 @@ impl RequestClock {
     }
 }
 
-/// A thread's time goes to a request.
-fn give(request: &mut Open, stretches: &[Stretch], rank: Rank) {
-    for stretch in stretches {
-        request.timeline.claim(stretch.from, stretch.to, stretch.state, rank);
-    }
+/// Request that a thread is in the middle of.
+fn busy_with(open: &OpenRequests, thread: &Thread, tid: Tid) -> Option<RequestId> {
+    let owned = thread
+        .owner
+        .filter(|id| open.get(id).is_some_and(|request| !request.responded() && request.owner == Some(tid)));
+    owned.or_else(|| {
+        let handed = thread.handed?.request;
+        open.get(&handed).is_some_and(|request| !request.responded()).then_some(handed)
+    })
 }

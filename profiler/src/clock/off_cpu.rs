@@ -6,10 +6,8 @@ use whywait_ebpf::{
 };
 
 use super::{
-    RequestClock,
+    RequestClock, busy_with,
     connection::{Role, Turn},
-    give,
-    request::Open,
     state::State,
     thread::{Handed, IdleReturn, MOST_PENDING, Stretch},
     timeline::Rank,
@@ -55,7 +53,7 @@ impl RequestClock {
                 Wait::Send(sock) => self.peer_state(sock, State::Send),
                 Wait::Idle | Wait::Preempted => State::Other,
             };
-            let busy = self.threads.get(&tid).is_some_and(|thread| self.busy_with(thread, tid).is_some());
+            let busy = self.threads.get(&tid).is_some_and(|thread| busy_with(&self.open, thread, tid).is_some());
             let thread = self.thread(tid, pid);
             thread.pending.push(Stretch { from: left, to: ready, state });
             if !busy {
@@ -76,7 +74,7 @@ impl RequestClock {
     /// Whether a wait ends the thread's ownership.
     fn is_idle(&self, tid: Tid, wait: Wait) -> bool {
         let Some(thread) = self.threads.get(&tid) else { return true };
-        let busy = self.busy_with(thread, tid);
+        let busy = busy_with(&self.open, thread, tid);
         match wait {
             Wait::Idle => true,
             Wait::Preempted => false,
@@ -105,36 +103,30 @@ impl RequestClock {
 
     /// The thread's time since its last boundary goes to the request it works for, and the ownership ends.
     pub(super) fn let_go(&mut self, tid: Tid, at: Ns) {
-        let Some(mut thread) = self.threads.remove(&tid) else { return };
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
         thread.run_to(at);
-        if let Some(id) = thread.owner.take()
-            && let Some(request) = self.open.get_mut(&id)
-        {
-            let rank = if request.owner == Some(tid) { Rank::Owner(request.epoch) } else { Rank::Handed };
-            give(request, &thread.take_pending(), rank);
+        if let Some(request) = thread.owner.take().and_then(|id| self.open.get_mut(&id)) {
+            let rank = request.rank_of(tid);
+            thread.give_pending(request, rank);
             request.release(tid, at);
-        } else if let Some(handed) = thread.handed
-            && let Some(request) = self.open.get_mut(&handed.request)
-        {
-            give(request, &thread.take_pending(), Rank::Handed);
+        } else if let Some(request) = thread.handed.and_then(|handed| self.open.get_mut(&handed.request)) {
+            thread.give_pending(request, Rank::Handed);
         }
         thread.handed = None;
         thread.drop_pending();
         thread.works_for(at, None);
-        self.threads.insert(tid, thread);
     }
 
     /// Many stretches without a boundary: what the thread works for gets them, else they are of no use.
     fn relieve(&mut self, tid: Tid, at: Ns) {
-        let Some(mut thread) = self.threads.remove(&tid) else { return };
-        let busy = self.busy_with(&thread, tid);
-        let stretches = thread.take_pending();
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        let busy = busy_with(&self.open, thread, tid);
         if let Some(request) = busy.and_then(|id| self.open.get_mut(&id)) {
-            let rank = if request.owner == Some(tid) { Rank::Owner(request.epoch) } else { Rank::Handed };
-            give(request, &stretches, rank);
+            let rank = request.rank_of(tid);
+            thread.give_pending(request, rank);
             request.timeline.compact(at);
         }
-        self.threads.insert(tid, thread);
+        thread.drop_pending();
     }
 
     /// A thread was woken: if its waker worked for a request and did it on purpose, the request is handed over.
@@ -144,7 +136,7 @@ impl RequestClock {
         }
         let Some(waker) = self.threads.get(&Tid(interval.waker_tid)) else { return };
         let Some(id) = waker.worked_for(at) else { return };
-        if self.open.get(&id).is_none_or(Open::responded) {
+        if self.open.get(&id).is_none_or(|request| request.responded()) {
             return;
         }
         if let Some(thread) = self.threads.get_mut(&tid) {

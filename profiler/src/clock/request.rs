@@ -1,17 +1,23 @@
 //! A request, open and finished.
 
+use smallvec::SmallVec;
+
 use super::{
     state::{State, StateTimes},
+    thread::Stretch,
     timeline::{Rank, Timeline},
 };
 use crate::{
-    decode::ConnId,
+    decode::{ConnId, Route},
     units::{Bytes, Ns, Pid, Tid},
 };
 
 /// Names a request within a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
+
+/// Threads of a request; most have one or two.
+pub type Threads = SmallVec<[Tid; 4]>;
 
 /// Where a request's beginning is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +38,9 @@ pub struct Request {
     /// Process that read it.
     pub pid: Pid,
     /// Threads that owned it, in order, each once.
-    pub threads: Vec<Tid>,
-    /// Method and path, where the bytes are HTTP/1.x: `GET /json`.
-    pub route: Option<Box<str>>,
+    pub threads: Threads,
+    /// Its route, where the bytes are HTTP/1.x.
+    pub route: Option<Route>,
     /// Local port of its connection; 0 for Unix sockets.
     pub port: u16,
     /// Remote port of its connection; 0 for Unix sockets.
@@ -67,20 +73,9 @@ impl Request {
 /// A request that is not finished.
 #[derive(Debug)]
 pub(super) struct Open {
-    pub id: RequestId,
-    pub conn: ConnId,
-    pub pid: Pid,
-    pub threads: Vec<Tid>,
-    pub route: Option<Box<str>>,
-    pub port: u16,
-    pub peer_port: u16,
-    pub start: Ns,
-    pub started_at: StartedAt,
-    pub first_read: Ns,
+    /// The request so far; its end and its times are not known yet.
+    pub request: Request,
     pub timeline: Timeline,
-    pub received: u64,
-    pub sent: u64,
-    pub touched_by_loss: bool,
     /// Thread that owns it, if one does.
     pub owner: Option<Tid>,
     /// Number of the ownership.
@@ -96,6 +91,20 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// A request that `owner` has just read.
+    pub fn new(request: Request, timeline: Timeline, owner: Tid) -> Self {
+        Self {
+            released: request.first_read,
+            request,
+            timeline,
+            owner: Some(owner),
+            epoch: 1,
+            last_write: None,
+            send_blocked: None,
+            calls: Vec::new(),
+        }
+    }
+
     /// Whether a part of the response has been written.
     pub fn responded(&self) -> bool {
         self.last_write.is_some()
@@ -106,11 +115,23 @@ impl Open {
         if self.owner != Some(tid) {
             self.owner = Some(tid);
             self.epoch += 1;
-            if !self.threads.contains(&tid) {
-                self.threads.push(tid);
+            if !self.request.threads.contains(&tid) {
+                self.request.threads.push(tid);
             }
         }
         Rank::Owner(self.epoch)
+    }
+
+    /// The rank of what a thread does that was given the request and has not touched it since.
+    pub fn rank_of(&self, tid: Tid) -> Rank {
+        if self.owner == Some(tid) { Rank::Owner(self.epoch) } else { Rank::Handed }
+    }
+
+    /// A thread's time goes to it.
+    pub fn give(&mut self, stretches: &[Stretch], rank: Rank) {
+        for stretch in stretches {
+            self.timeline.claim(stretch.from, stretch.to, stretch.state, rank);
+        }
     }
 
     /// The thread, if it is the owner, lets it go.
@@ -123,65 +144,12 @@ impl Open {
 
     /// The finished request; `None` when it was never answered.
     pub fn finish(mut self) -> Option<Request> {
-        let end = self.last_write?.max(self.start);
+        let end = self.last_write?.max(self.request.start);
         for (_, since) in &self.calls {
             self.timeline.claim(*since, end, State::Downstream, Rank::Pending);
         }
-        Some(Request {
-            id: self.id,
-            conn: self.conn,
-            pid: self.pid,
-            threads: self.threads,
-            route: self.route,
-            port: self.port,
-            peer_port: self.peer_port,
-            start: self.start,
-            started_at: self.started_at,
-            first_read: self.first_read,
-            end,
-            times: self.timeline.finish(end),
-            received: Bytes(self.received),
-            sent: Bytes(self.sent),
-            touched_by_loss: self.touched_by_loss,
-        })
-    }
-}
-
-/// Method and path of an HTTP/1.x request whose first bytes these are; the query is left out.
-pub(super) fn route(head: &[u8]) -> Option<Box<str>> {
-    const METHODS: [&str; 9] =
-        ["GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
-    let space = head.iter().position(|byte| *byte == b' ')?;
-    let method = std::str::from_utf8(&head[..space]).ok()?;
-    if !METHODS.contains(&method) {
-        return None;
-    }
-    let rest = &head[space + 1..];
-    let length = rest.iter().position(|byte| b" ?#\r\n".contains(byte)).unwrap_or(rest.len());
-    let path = String::from_utf8_lossy(&rest[..length]);
-    let printable = !path.is_empty() && path.chars().all(|c| !c.is_control());
-    printable.then(|| format!("{method} {path}").into_boxed_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_route_is_the_method_and_the_path_without_the_query() {
-        assert_eq!(route(b"GET /cpu?us=5 HTTP/1.1\r\n").as_deref(), Some("GET /cpu"));
-        assert_eq!(route(b"POST /a/b HTTP/1.0\r\n").as_deref(), Some("POST /a/b"));
-        assert_eq!(
-            route(b"GET /a-path-longer-than-what-was-ke").as_deref(),
-            Some("GET /a-path-longer-than-what-was-ke")
-        );
-    }
-
-    #[test]
-    fn what_is_not_http_has_no_route() {
-        for head in [&b"*1\r\n$4\r\nPING\r\n"[..], b"", b"GET", b"GET ", b"get / HTTP/1.1", b"\x16\x03\x01 "]
-        {
-            assert_eq!(route(head), None, "{head:?}");
-        }
+        self.request.end = end;
+        self.request.times = self.timeline.finish(end);
+        Some(self.request)
     }
 }

@@ -11,7 +11,7 @@ use whywait_ebpf::{
 };
 
 use super::*;
-use crate::decode::{Event, What};
+use crate::decode::{Event, Routes, What};
 
 /// A history, written event by event.
 #[derive(Default)]
@@ -20,6 +20,7 @@ struct History {
     done: Vec<Request>,
     seqs: HashMap<u32, u32>,
     ops: HashMap<u64, u32>,
+    routes: Routes,
 }
 
 impl History {
@@ -59,7 +60,8 @@ impl History {
         let conn_seq = self.ops.entry(conn).or_default();
         let record = SockOp { conn, op, ret, arrival, conn_seq: *conn_seq, ..SockOp::default() };
         *conn_seq += 1;
-        self.event(at, tid, What::Socket { op: record, head: head.into() })
+        let route = self.routes.of(head);
+        self.event(at, tid, What::Socket { op: record, route })
     }
 
     /// Off the CPU from `left`, woken, back at `at`.
@@ -298,7 +300,7 @@ proptest! {
         history.off(1, call::EPOLL_WAIT, 100 + accept, 100 + read, 100 + read);
         let op = SockOp { conn: 1, op: op::RECV, ret: 5, arrival: 100, conn_seq: 1, flags: sock_flag::BEFORE_ACCEPT, ..SockOp::default() };
         history.ops.insert(1, 2);
-        history.event(100 + read, 1, What::Socket { op, head: Box::default() });
+        history.event(100 + read, 1, What::Socket { op, route: None });
         let requests = history.op(200, 1, 1, op::SEND, 5, 0).finish(300);
         prop_assert_eq!(requests[0].times[State::AcceptQueue], accept);
         prop_assert_eq!(requests[0].times[State::RecvQueue], read - accept);

@@ -2,7 +2,11 @@
 
 use std::collections::VecDeque;
 
-use super::{request::RequestId, state::State};
+use super::{
+    request::{Open, RequestId},
+    state::State,
+    timeline::Rank,
+};
 use crate::units::{Ns, Pid};
 
 /// A stretch of a thread's time.
@@ -116,16 +120,24 @@ impl Thread {
         self.run_queue.iter().copied().filter(move |(_, to)| *to > since)
     }
 
-    /// Takes what it did since its last boundary.
-    pub fn take_pending(&mut self) -> Vec<Stretch> {
-        self.mark = 0;
-        std::mem::take(&mut self.pending)
+    /// Gives what it did since its last boundary to a request.
+    pub fn give_pending(&mut self, request: &mut Open, rank: Rank) {
+        request.give(&self.pending, rank);
+        self.drop_pending();
     }
 
     /// Forgets what it did since its last boundary.
     pub fn drop_pending(&mut self) {
         self.mark = 0;
         self.pending.clear();
+    }
+
+    /// It owns this request from `at` on.
+    pub fn owns(&mut self, at: Ns, request: RequestId) {
+        self.owner = Some(request);
+        self.handed = None;
+        self.idle = None;
+        self.works_for(at, Some(request));
     }
 
     /// Notes which request it works for from `at` on.

@@ -4,6 +4,8 @@
 //! thread did that had been given the request and never touched it; what nobody claims is the application's queue. Among owners
 //! the later one wins. So the times of a request sum to its latency whatever the claims are.
 
+use smallvec::SmallVec;
+
 use super::state::{State, StateTimes};
 use crate::units::Ns;
 
@@ -36,18 +38,21 @@ pub struct Segment {
 /// Beyond this many claims the earlier part is settled, so that a long request stays small.
 const MOST: usize = 256;
 
+/// Claims of most requests; they need no memory of their own.
+const USUAL: usize = 8;
+
 /// Claims on a request's time, and what is settled of it.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     settled_to: Ns,
     settled: StateTimes,
-    claims: Vec<Segment>,
+    claims: SmallVec<[Segment; USUAL]>,
 }
 
 impl Timeline {
     /// A timeline that begins at `start`.
     pub fn new(start: Ns) -> Self {
-        Self { settled_to: start, settled: StateTimes::default(), claims: Vec::with_capacity(8) }
+        Self { settled_to: start, settled: StateTimes::default(), claims: SmallVec::new() }
     }
 
     /// Adds a claim; the part of it that is settled already is ignored.
@@ -85,8 +90,7 @@ impl Timeline {
         if until <= self.settled_to {
             return;
         }
-        let mut bounds: Vec<Ns> = Vec::with_capacity(self.claims.len() * 2 + 2);
-        bounds.extend([self.settled_to, until]);
+        let mut bounds: SmallVec<[Ns; USUAL * 2 + 2]> = SmallVec::from_iter([self.settled_to, until]);
         for claim in &self.claims {
             bounds
                 .extend([claim.from, claim.to].into_iter().filter(|at| *at > self.settled_to && *at < until));
@@ -95,7 +99,7 @@ impl Timeline {
         bounds.dedup();
         self.claims.sort_by_key(|claim| claim.from);
         let mut begun = 0;
-        let mut open: Vec<Segment> = Vec::new();
+        let mut open: SmallVec<[Segment; USUAL]> = SmallVec::new();
         for pair in bounds.windows(2) {
             let (from, to) = (pair[0], pair[1]);
             while begun < self.claims.len() && self.claims[begun].from <= from {

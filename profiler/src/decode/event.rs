@@ -2,6 +2,7 @@
 
 use whywait_ebpf::abi::{Conn, OffCpu, SockOp, SockState, Thread};
 
+use super::Route;
 use crate::units::{Ns, Pid, Tid};
 
 /// Names a socket for as long as it lives (see [`Conn::id`]).
@@ -34,12 +35,12 @@ pub struct Event {
 pub enum What {
     /// A thread was off the CPU and runs again.
     OffCpu(OffCpu),
-    /// A thread did something with a socket; `head` has the first bytes where a request may begin.
+    /// A thread did something with a socket.
     Socket {
         /// The operation.
         op: SockOp,
-        /// First bytes that were read; empty where none were taken.
-        head: Box<[u8]>,
+        /// Where an HTTP request begins with what was read: its route.
+        route: Option<Route>,
     },
     /// A socket is seen for the first time.
     Conn(Conn),

@@ -4,8 +4,10 @@ mod event;
 mod gaps;
 mod order;
 mod parse;
+mod route;
 
 pub use event::{ConnId, Event, What};
 pub use gaps::Gaps;
 pub use order::Reorder;
 pub use parse::{DecodeError, decode};
+pub use route::{Route, Routes};

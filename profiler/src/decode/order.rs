@@ -4,39 +4,16 @@
 //! the other order, some microseconds apart; a thread that is preempted between the two (an interrupt) makes it more. Events are held
 //! back until what is newer by the slack has come.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::collections::VecDeque;
 
 use super::event::Event;
 use crate::units::Ns;
 
-/// An event, by its time and then by its arrival.
-struct Held {
-    key: Reverse<(Ns, u64)>,
-    event: Event,
-}
-
-impl PartialEq for Held {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-impl Eq for Held {}
-impl PartialOrd for Held {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Held {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key.cmp(&other.key)
-    }
-}
-
-/// Puts events in the order of their times.
+/// Puts events in the order of their times; those of the same time stay in that of their arrival.
 pub struct Reorder {
     slack: u64,
-    held: BinaryHeap<Held>,
-    arrived: u64,
+    /// Sorted. Events come nearly in order, so that almost each one is added at the end.
+    held: VecDeque<Event>,
     newest: Ns,
     released: Ns,
     late: u64,
@@ -45,7 +22,7 @@ pub struct Reorder {
 impl Reorder {
     /// Holds events back for `slack` nanoseconds of their own time.
     pub fn new(slack: u64) -> Self {
-        Self { slack, held: BinaryHeap::new(), arrived: 0, newest: Ns(0), released: Ns(0), late: 0 }
+        Self { slack, held: VecDeque::new(), newest: Ns(0), released: Ns(0), late: 0 }
     }
 
     /// Takes an event.
@@ -54,19 +31,23 @@ impl Reorder {
             self.late += 1;
         }
         self.newest = self.newest.max(event.at);
-        self.held.push(Held { key: Reverse((event.at, self.arrived)), event });
-        self.arrived += 1;
+        match self.held.back() {
+            Some(last) if last.at > event.at => {
+                let place = self.held.partition_point(|held| held.at <= event.at);
+                self.held.insert(place, event);
+            }
+            _ => self.held.push_back(event),
+        }
     }
 
     /// The next event that nothing earlier can still precede.
     pub fn pop(&mut self) -> Option<Event> {
-        let oldest = self.held.peek()?.event.at;
-        if oldest.plus(self.slack) > self.newest { None } else { self.take() }
+        if self.held.front()?.at.plus(self.slack) > self.newest { None } else { self.take() }
     }
 
     /// The next event, at the end of the stream.
     pub fn take(&mut self) -> Option<Event> {
-        let event = self.held.pop()?.event;
+        let event = self.held.pop_front()?;
         self.released = self.released.max(event.at);
         Some(event)
     }

@@ -5,7 +5,10 @@ use whywait_ebpf::abi::{
     Conn, HEAD_LEN, Header, OffCpu, Plain, SockHead, SockOp, SockState, Thread, ThreadEnd, kind,
 };
 
-use super::event::{Event, What};
+use super::{
+    Routes,
+    event::{Event, What},
+};
 use crate::units::{Ns, Pid, Tid};
 
 /// A record that cannot be read.
@@ -29,19 +32,19 @@ pub enum DecodeError {
     },
 }
 
-/// Reads one record.
+/// Reads one record. Routes that it names are looked up in, and added to, `routes`.
 ///
 /// # Errors
 /// When the bytes are fewer than the layout of the record's kind, or the kind is not known.
-pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
+pub fn decode(bytes: &[u8], routes: &mut Routes) -> Result<Event, DecodeError> {
     let header: Header = read(0, bytes)?;
     let what = match header.kind {
         kind::OFF_CPU => What::OffCpu(read::<OffCpu>(header.kind, bytes)?),
-        kind::SOCK_OP => What::Socket { op: read::<SockOp>(header.kind, bytes)?, head: Box::default() },
+        kind::SOCK_OP => What::Socket { op: read::<SockOp>(header.kind, bytes)?, route: None },
         kind::SOCK_HEAD => {
             let record: SockHead = read(header.kind, bytes)?;
             let length = usize::from(record.op.head_len).min(HEAD_LEN);
-            What::Socket { op: record.op, head: record.head[..length].into() }
+            What::Socket { op: record.op, route: routes.of(&record.head[..length]) }
         }
         kind::CONN => What::Conn(read::<Conn>(header.kind, bytes)?),
         kind::SOCK_STATE => What::SockState(read::<SockState>(header.kind, bytes)?),
@@ -81,44 +84,46 @@ mod tests {
     fn a_record_keeps_its_fields() {
         let record =
             OffCpu { header: header(kind::OFF_CPU), left: 5, woken: 6, syscall: 202, ..OffCpu::default() };
-        let event = decode(record.as_bytes()).unwrap();
+        let event = decode(record.as_bytes(), &mut Routes::default()).unwrap();
         assert_eq!((event.at, event.tid, event.pid, event.seq, event.cpu), (Ns(7), Tid(2), Pid(1), 3, 1));
         assert_eq!(event.what, What::OffCpu(record));
     }
 
     #[test]
     fn the_first_bytes_are_no_more_than_were_read() {
-        let op = SockOp { header: header(kind::SOCK_HEAD), head_len: 4, ..SockOp::default() };
+        let op = SockOp { header: header(kind::SOCK_HEAD), head_len: 6, ..SockOp::default() };
         let mut head = [0; HEAD_LEN];
-        head[..6].copy_from_slice(b"GET /x");
-        let event = decode(SockHead { op, head }.as_bytes()).unwrap();
-        assert!(matches!(event.what, What::Socket { head, .. } if &*head == b"GET "));
+        head[..8].copy_from_slice(b"GET /x/y");
+        let event = decode(SockHead { op, head }.as_bytes(), &mut Routes::default()).unwrap();
+        assert!(matches!(event.what, What::Socket { route: Some(route), .. } if &*route == "GET /x"));
     }
 
     #[test]
     fn a_length_beyond_the_room_is_cut() {
         let op = SockOp { header: header(kind::SOCK_HEAD), head_len: u16::MAX, ..SockOp::default() };
-        let event = decode(SockHead { op, head: [b'x'; HEAD_LEN] }.as_bytes()).unwrap();
-        assert!(matches!(event.what, What::Socket { head, .. } if head.len() == HEAD_LEN));
+        let mut head = [b'x'; HEAD_LEN];
+        head[..5].copy_from_slice(b"GET /");
+        let event = decode(SockHead { op, head }.as_bytes(), &mut Routes::default()).unwrap();
+        assert!(matches!(event.what, What::Socket { route: Some(route), .. } if route.len() == HEAD_LEN));
     }
 
     #[test]
     fn an_unknown_kind_is_an_error_of_its_own() {
         let record = ThreadEnd { header: header(900) };
-        assert_eq!(decode(record.as_bytes()), Err(DecodeError::UnknownKind { kind: 900 }));
+        assert_eq!(decode(record.as_bytes(), &mut Routes::default()), Err(DecodeError::UnknownKind { kind: 900 }));
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
-            let _result = decode(&bytes);
+            let _result = decode(&bytes, &mut Routes::default());
         }
 
         #[test]
         fn a_record_cut_short_is_an_error(kind in 1..kind::COUNT, cut in 0_usize..32) {
             let mut bytes = ThreadEnd { header: header(kind) }.as_bytes().to_vec();
             bytes.truncate(cut);
-            let short = matches!(decode(&bytes), Err(DecodeError::Short { .. }));
+            let short = matches!(decode(&bytes, &mut Routes::default()), Err(DecodeError::Short { .. }));
             prop_assert!(short);
         }
     }

@@ -4,7 +4,7 @@ use whywait_ebpf::abi::{Header, Plain};
 
 use crate::{
     clock::{Request, RequestClock, Tally},
-    decode::{Gaps, Reorder, decode},
+    decode::{Gaps, Reorder, Routes, decode},
     units::Ns,
     window::Window,
 };
@@ -17,6 +17,7 @@ pub type Sink = Box<dyn FnMut(&Request)>;
 
 /// Decoding, order, clock and window in a row.
 pub struct Pipeline {
+    routes: Routes,
     gaps: Gaps,
     order: Reorder,
     clock: RequestClock,
@@ -32,6 +33,7 @@ impl Pipeline {
     /// A pipeline whose window begins at `begin`.
     pub fn new(begin: Ns, sink: Option<Sink>) -> Self {
         Self {
+            routes: Routes::default(),
             gaps: Gaps::default(),
             order: Reorder::new(SLACK),
             clock: RequestClock::new(),
@@ -54,19 +56,19 @@ impl Pipeline {
             let (record, rest) = bytes.split_at(length);
             // The ring aligns its records to eight bytes, and so do the layouts.
             bytes = rest;
-            match decode(record) {
+            match decode(record, &mut self.routes) {
                 Ok(mut event) => {
                     self.gaps.check(&mut event);
                     self.order.push(event);
+                    while let Some(event) = self.order.pop() {
+                        self.clock.apply(&event, &mut self.done);
+                        self.window.event(&event);
+                    }
                 }
                 Err(_) => self.unreadable += 1,
             }
         }
         self.unreadable += u64::from(!bytes.is_empty());
-        while let Some(event) = self.order.pop() {
-            self.clock.apply(&event, &mut self.done);
-            self.window.event(&event);
-        }
         self.pass_on();
     }
 

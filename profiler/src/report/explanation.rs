@@ -258,8 +258,8 @@ fn group(name: String, book: &Book) -> Group {
 }
 
 /// Groups by the time that their requests took in all.
-fn ranked(groups: impl Iterator<Item = (String, Book)>) -> Vec<Group> {
-    let mut groups: Vec<Group> = groups.map(|(name, book)| group(name, &book)).collect();
+fn ranked<'a>(groups: impl Iterator<Item = (String, &'a Book)>) -> Vec<Group> {
+    let mut groups: Vec<Group> = groups.map(|(name, book)| group(name, book)).collect();
     groups.sort_by(|a, b| {
         let time = |group: &Group| group.latency_us.mean * group.count as f64;
         time(b).total_cmp(&time(a)).then_with(|| a.name.cmp(&b.name))
@@ -382,9 +382,9 @@ pub fn explain(observation: &Observation) -> Explanation {
             late: pipeline.late(),
         },
         overhead: overhead(observation, seconds),
-        routes: ranked(window.routes().iter().map(|(name, book)| (name.to_string(), book.clone()))),
+        routes: ranked(window.routes().map(|(name, book)| (name.to_owned(), book))),
         processes: if window.processes().len() > 1 {
-            ranked(window.processes().iter().map(|(pid, book)| (pid.to_string(), book.clone())))
+            ranked(window.processes().map(|(pid, book)| (pid.to_string(), book)))
         } else {
             Vec::new()
         },

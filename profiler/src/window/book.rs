@@ -1,6 +1,6 @@
 //! Latencies and what they were made of, in constant space: buckets of a log-linear histogram, each with the sums of its requests.
 
-use std::collections::BTreeMap;
+use rustc_hash::FxHashMap;
 
 use crate::clock::StateTimes;
 
@@ -21,30 +21,42 @@ pub struct Bucket {
 /// Requests by latency.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
-    buckets: BTreeMap<u32, Bucket>,
-    sum: Bucket,
+    buckets: FxHashMap<u32, Bucket>,
+    count: u64,
     max: u64,
 }
 
 impl Book {
     /// Adds a request.
     pub fn add(&mut self, latency: u64, times: &StateTimes) {
-        for bucket in [self.buckets.entry(index(latency)).or_default(), &mut self.sum] {
-            bucket.count += 1;
-            bucket.total += latency;
-            bucket.times.add(times);
-        }
+        let bucket = self.buckets.entry(index(latency)).or_default();
+        bucket.count += 1;
+        bucket.total += latency;
+        bucket.times.add(times);
+        self.count += 1;
         self.max = self.max.max(latency);
     }
 
     /// Number of requests.
     pub fn count(&self) -> u64 {
-        self.sum.count
+        self.count
+    }
+
+    /// Sum of all latencies in nanoseconds.
+    pub fn total(&self) -> u64 {
+        self.buckets.values().map(|bucket| bucket.total).sum()
     }
 
     /// Mean latency in microseconds.
     pub fn mean_us(&self) -> f64 {
-        ratio_us(self.sum.total, self.sum.count)
+        ratio_us(self.total(), self.count)
+    }
+
+    /// Buckets from the lowest latency to the highest.
+    fn sorted(&self) -> Vec<&Bucket> {
+        let mut sorted: Vec<_> = self.buckets.iter().collect();
+        sorted.sort_unstable_by_key(|(index, _)| **index);
+        sorted.into_iter().map(|(_, bucket)| bucket).collect()
     }
 
     /// The longest latency in microseconds.
@@ -54,9 +66,9 @@ impl Book {
 
     /// The latency in microseconds that this share of the requests does not exceed, to within 1 %.
     pub fn quantile_us(&self, share: f64) -> f64 {
-        let rank = (share * self.sum.count as f64).ceil().max(1.0);
+        let rank = (share * self.count as f64).ceil().max(1.0);
         let mut seen = 0.0;
-        for bucket in self.buckets.values() {
+        for bucket in self.sorted() {
             seen += bucket.count as f64;
             if seen >= rank {
                 return ratio_us(bucket.total, bucket.count).min(self.max_us());
@@ -67,18 +79,20 @@ impl Book {
 
     /// Mean times by state over all requests, in microseconds.
     pub fn mean_times_us(&self) -> Vec<f64> {
-        self.sum.times.iter().map(|(_, total)| ratio_us(total, self.sum.count)).collect()
+        let mut sum = StateTimes::default();
+        self.buckets.values().for_each(|bucket| sum.add(&bucket.times));
+        sum.iter().map(|(_, total)| ratio_us(total, self.count)).collect()
     }
 
     /// Mean times by state over the slowest share of the requests (at least one), in microseconds. The bucket at the border counts in proportion.
     pub fn slowest_times_us(&self, share: f64) -> Vec<f64> {
-        let wanted = (share * self.sum.count as f64).max(1.0);
+        let wanted = (share * self.count as f64).max(1.0);
         let mut sums = vec![0.0; crate::clock::State::COUNT];
-        if self.sum.count == 0 {
+        if self.count == 0 {
             return sums;
         }
         let mut left = wanted;
-        for bucket in self.buckets.values().rev() {
+        for bucket in self.sorted().into_iter().rev() {
             let part = (left / bucket.count as f64).min(1.0);
             for (sum, (_, total)) in sums.iter_mut().zip(bucket.times.iter()) {
                 *sum += total as f64 * part / 1e3;

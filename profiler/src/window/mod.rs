@@ -4,8 +4,7 @@ mod book;
 mod overlap;
 mod threads;
 
-use std::collections::BTreeMap;
-
+use rustc_hash::FxHashMap;
 use whywait_ebpf::abi::born;
 
 pub use book::{Book, Bucket};
@@ -13,7 +12,7 @@ pub use threads::{Threads, Usage};
 
 use crate::{
     clock::{Request, StartedAt},
-    decode::{Event, What},
+    decode::{Event, Route, What},
     units::{Ns, Pid},
 };
 use overlap::Overlap;
@@ -29,8 +28,9 @@ pub struct Window {
     begin: Ns,
     end: Ns,
     all: Book,
-    routes: BTreeMap<Box<str>, Book>,
-    processes: BTreeMap<Pid, Book>,
+    routes: FxHashMap<Route, Book>,
+    other_routes: Book,
+    processes: FxHashMap<Pid, Book>,
     in_flight: Overlap,
     threads: Threads,
     touched_by_loss: u64,
@@ -45,8 +45,9 @@ impl Window {
             begin,
             end: begin,
             all: Book::default(),
-            routes: BTreeMap::new(),
-            processes: BTreeMap::new(),
+            routes: FxHashMap::default(),
+            other_routes: Book::default(),
+            processes: FxHashMap::default(),
             in_flight: Overlap::default(),
             threads: Threads::new(begin),
             touched_by_loss: 0,
@@ -73,12 +74,13 @@ impl Window {
         self.all.add(latency, &request.times);
         self.processes.entry(request.pid).or_default().add(latency, &request.times);
         if let Some(route) = &request.route {
-            let name: &str = if self.routes.contains_key(route) || self.routes.len() < MOST_ROUTES {
-                route
-            } else {
-                OTHER_ROUTES
+            let room = self.routes.len() < MOST_ROUTES;
+            let book = match self.routes.get_mut(route) {
+                Some(book) => book,
+                None if room => self.routes.entry(route.clone()).or_default(),
+                None => &mut self.other_routes,
             };
-            self.routes.entry(name.into()).or_default().add(latency, &request.times);
+            book.add(latency, &request.times);
         }
         self.in_flight.add(request.start.max(self.begin), request.end);
         self.touched_by_loss += u64::from(request.touched_by_loss);
@@ -106,14 +108,15 @@ impl Window {
         &self.all
     }
 
-    /// Requests by route, where they have one.
-    pub fn routes(&self) -> &BTreeMap<Box<str>, Book> {
-        &self.routes
+    /// Requests by route, where they have one, in no order.
+    pub fn routes(&self) -> impl Iterator<Item = (&str, &Book)> {
+        let other = (self.other_routes.count() > 0).then_some((OTHER_ROUTES, &self.other_routes));
+        self.routes.iter().map(|(route, book)| (&**route, book)).chain(other)
     }
 
-    /// Requests by the process that read them.
-    pub fn processes(&self) -> &BTreeMap<Pid, Book> {
-        &self.processes
+    /// Requests by the process that read them, in no order.
+    pub fn processes(&self) -> impl ExactSizeIterator<Item = (Pid, &Book)> {
+        self.processes.iter().map(|(pid, book)| (*pid, book))
     }
 
     /// Threads and their time.

@@ -9,15 +9,15 @@ const MOST: usize = 4 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct Overlap {
     total: u64,
-    bounds: Vec<(Ns, i8)>,
+    intervals: Vec<(Ns, Ns)>,
 }
 
 impl Overlap {
     /// Adds an interval.
     pub fn add(&mut self, from: Ns, to: Ns) {
         self.total += to.since(from);
-        if to > from && self.bounds.len() < MOST * 2 {
-            self.bounds.extend([(from, 1), (to, -1)]);
+        if to > from && self.intervals.len() < MOST {
+            self.intervals.push((from, to));
         }
     }
 
@@ -25,13 +25,17 @@ impl Overlap {
     pub fn mean_and_max(&self, begin: Ns, end: Ns) -> (f64, usize) {
         let length = end.since(begin);
         let mean = if length == 0 { 0.0 } else { self.total as f64 / length as f64 };
-        let mut bounds = self.bounds.clone();
-        // An interval that ends when another begins does not overlap with it: ends sort first.
-        bounds.sort_unstable();
-        let (mut now, mut most) = (0_usize, 0_usize);
-        for (_, step) in bounds {
-            now = if step > 0 { now + 1 } else { now.saturating_sub(1) };
-            most = most.max(now);
+        let mut begins: Vec<Ns> = self.intervals.iter().map(|(from, _)| *from).collect();
+        let mut ends: Vec<Ns> = self.intervals.iter().map(|(_, to)| *to).collect();
+        begins.sort_unstable();
+        ends.sort_unstable();
+        let (mut over, mut most) = (0, 0);
+        for (begun, from) in begins.iter().enumerate() {
+            // An interval that ends when another begins does not overlap with it.
+            while ends[over] <= *from {
+                over += 1;
+            }
+            most = most.max(begun + 1 - over);
         }
         (mean, most)
     }
