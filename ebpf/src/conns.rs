@@ -1,6 +1,9 @@
 //! Sockets of the target: what is kept for each, how one is recognised, and which end the target holds.
 
-use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use aya_ebpf::{
+    Global,
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, generated::bpf_skc_to_tcp_sock},
+};
 use whywait_ebpf::abi::{Conn, counter, kind, role};
 
 use crate::{
@@ -10,7 +13,7 @@ use crate::{
         SKC_V6_SADDR, SOCK_PROTOCOL, SOCK_SOCKET, SOCKET_INODE, TCP_COPIED_SEQ, UNIX_ADDR, UNIX_PEER,
     },
     maps::{CONN_IDS, CONNS, PORTS},
-    mem::peek,
+    mem::{load, peek},
     task::{Task, ThreadState},
 };
 
@@ -59,6 +62,29 @@ pub struct ConnState {
     pub ended: u8,
     /// Always 0.
     pub reserved: [u8; 7],
+}
+
+/// TCP's side of a socket. `TRUSTED` says whether the verifier knows the pointer for one of a socket's: what is read is then read without
+/// a helper's call.
+#[derive(Clone, Copy)]
+pub struct Tcp<const TRUSTED: bool>(*const u8);
+
+impl<const TRUSTED: bool> Tcp<TRUSTED> {
+    /// Of a socket whose protocol is TCP.
+    #[inline(always)]
+    pub fn of(sock: Sock) -> Option<Self> {
+        if !TRUSTED {
+            return Some(Self(sock.0));
+        }
+        let tcp = unsafe { bpf_skc_to_tcp_sock(sock.0.cast_mut().cast()) };
+        if tcp.is_null() { None } else { Some(Self(tcp.cast_const().cast())) }
+    }
+
+    /// A member.
+    #[inline(always)]
+    pub fn get<T: Copy + Default>(self, offset: &Global<u32>) -> T {
+        if TRUSTED { unsafe { load(self.0, offset) } } else { peek(self.0, offset) }
+    }
 }
 
 /// A socket by its address.

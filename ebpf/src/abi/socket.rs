@@ -75,7 +75,7 @@ const _: () = assert!(size_of::<SockOp>() == 32 + 40);
 pub struct SockHead {
     /// The operation.
     pub op: SockOp,
-    /// The first `op.head_len` bytes.
+    /// The first `op.head_len` bytes; what follows them means nothing.
     pub head: [u8; HEAD_LEN],
 }
 

@@ -16,11 +16,11 @@ use whywait_ebpf::{
 };
 
 use crate::{
-    conns::{ConnState, Sock, TCP},
+    conns::{ConnState, Sock, TCP, Tcp},
     emit::{self, count, header},
     globals::{SOCK_SNDBUF, SOCK_WMEM_QUEUED, TCP_COPIED_SEQ, TCP_RCV_NXT},
     maps::EVENTS,
-    mem::{peek, peek_user},
+    mem::peek_user,
     task::{Registers, Task, ThreadState},
 };
 
@@ -38,7 +38,7 @@ fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
         let flags = ctx.arg::<i32>(2);
         if flags & TAKES_NOTHING == 0 {
             let sock = Sock(ctx.arg::<*const u8>(0));
-            received(task, thread, sock, i64::from(ctx.arg::<i32>(1)), task.registers());
+            received::<true>(task, thread, sock, i64::from(ctx.arg::<i32>(1)));
         }
     }
     0
@@ -48,14 +48,14 @@ fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
 fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
     let task = Task::current();
     if let Some(thread) = task.state() {
-        sent(task, thread, Sock(ctx.arg::<*const u8>(0)), i64::from(ctx.arg::<i32>(1)));
+        sent::<true>(task, thread, Sock(ctx.arg::<*const u8>(0)), i64::from(ctx.arg::<i32>(1)));
     }
     0
 }
 
-/// A thread received from a socket, or failed to.
+/// A thread received from a socket, or failed to; see [`Tcp`] for `TRUSTED`.
 #[inline(always)]
-pub fn received(task: Task, thread: &mut ThreadState, sock: Sock, ret: i64, registers: Registers) {
+pub fn received<const TRUSTED: bool>(task: Task, thread: &mut ThreadState, sock: Sock, ret: i64) {
     if ret == EAGAIN || ret == EINTR || RESTARTS.contains(&ret) {
         count(counter::EMPTY_READS, 1);
         return;
@@ -68,8 +68,9 @@ pub fn received(task: Task, thread: &mut ThreadState, sock: Sock, ret: i64, regi
     conn.arrival = 0;
     let mut flags = 0;
     if conn.protocol == TCP {
-        let copied: u32 = peek(sock.0, &TCP_COPIED_SEQ);
-        let next: u32 = peek(sock.0, &TCP_RCV_NXT);
+        let Some(tcp) = Tcp::<TRUSTED>::of(sock) else { return };
+        let copied: u32 = tcp.get(&TCP_COPIED_SEQ);
+        let next: u32 = tcp.get(&TCP_RCV_NXT);
         conn.copied = copied;
         if ret > 0 && next.wrapping_sub(copied) as i32 > 0 {
             flags |= sock_flag::MORE;
@@ -86,7 +87,7 @@ pub fn received(task: Task, thread: &mut ThreadState, sock: Sock, ret: i64, regi
     conn.last_op = op::RECV;
     let record = operation(task, thread, conn, op::RECV, flags, ret, arrival, now);
     if first {
-        let buffer = buffer(registers);
+        let buffer = buffer(task.registers());
         if buffer != 0 {
             send_head(record, buffer, ret);
             return;
@@ -95,9 +96,9 @@ pub fn received(task: Task, thread: &mut ThreadState, sock: Sock, ret: i64, regi
     emit::send(kind::SOCK_OP, record);
 }
 
-/// A thread sent to a socket, or failed to.
+/// A thread sent to a socket, or failed to; see [`Tcp`] for `TRUSTED`.
 #[inline(always)]
-pub fn sent(task: Task, thread: &mut ThreadState, sock: Sock, ret: i64) {
+pub fn sent<const TRUSTED: bool>(task: Task, thread: &mut ThreadState, sock: Sock, ret: i64) {
     if ret == EINTR || RESTARTS.contains(&ret) {
         return;
     }
@@ -106,9 +107,10 @@ pub fn sent(task: Task, thread: &mut ThreadState, sock: Sock, ret: i64) {
     let now = unsafe { bpf_ktime_get_ns() };
     let mut flags = 0;
     if conn.protocol == TCP {
-        unseen_read(task, thread, sock, conn, now);
-        let queued: u32 = peek(sock.0, &SOCK_WMEM_QUEUED);
-        let room: u32 = peek(sock.0, &SOCK_SNDBUF);
+        let Some(tcp) = Tcp::<TRUSTED>::of(sock) else { return };
+        unseen_read(task, thread, tcp.get(&TCP_COPIED_SEQ), conn, now);
+        let queued: u32 = tcp.get(&SOCK_WMEM_QUEUED);
+        let room: u32 = tcp.get(&SOCK_SNDBUF);
         if queued >= room {
             flags |= sock_flag::FULL;
         }
@@ -120,8 +122,7 @@ pub fn sent(task: Task, thread: &mut ThreadState, sock: Sock, ret: i64) {
 
 /// Data that left the queue without an operation that was seen was spliced: tells it before the answer is sent.
 #[inline(always)]
-fn unseen_read(task: Task, thread: &mut ThreadState, sock: Sock, conn: &mut ConnState, now: u64) {
-    let copied: u32 = peek(sock.0, &TCP_COPIED_SEQ);
+fn unseen_read(task: Task, thread: &mut ThreadState, copied: u32, conn: &mut ConnState, now: u64) {
     let taken = copied.wrapping_sub(conn.copied);
     conn.copied = copied;
     // The end of the stream counts as one byte.
@@ -197,7 +198,6 @@ fn send_head(mut operation: SockOp, buffer: u64, ret: i64) {
     let record = entry.as_mut_ptr();
     unsafe {
         (*record).op = operation;
-        (*record).head = [0; HEAD_LEN];
         let head = (&raw mut (*record).head).cast::<core::ffi::c_void>();
         if bpf_probe_read_user(head, size, buffer as *const core::ffi::c_void) != 0 {
             (*record).op.head_len = 0;

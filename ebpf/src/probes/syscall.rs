@@ -89,14 +89,14 @@ fn socket_call(task: Task, thread: &mut ThreadState, number: i32, ret: i64, regi
         | syscalls::SENDMMSG
         | syscalls::SENDFILE => {
             if let Some(sock) = socket(task, registers.arg0() as i64) {
-                sent(task, thread, sock, ret);
+                sent::<false>(task, thread, sock, ret);
             }
         }
         syscalls::SPLICE => {
             if let Some(sock) = socket(task, registers.arg0() as i64) {
-                received(task, thread, sock, ret, registers);
+                received::<false>(task, thread, sock, ret);
             } else if let Some(sock) = socket(task, registers.arg2() as i64) {
-                sent(task, thread, sock, ret);
+                sent::<false>(task, thread, sock, ret);
             }
         }
         syscalls::CONNECT => connected(task, thread, ret, registers),
@@ -110,7 +110,7 @@ fn receive(task: Task, thread: &mut ThreadState, ret: i64, registers: Registers,
         return;
     }
     if let Some(sock) = socket(task, registers.arg0() as i64) {
-        received(task, thread, sock, ret, registers);
+        received::<false>(task, thread, sock, ret);
     } else if ret < 0 {
         count(counter::EMPTY_READS, 1);
     }

@@ -22,7 +22,13 @@ const EAGAIN: i64 = -11;
 const CONTINUE_LEN: Bytes = Bytes(25);
 
 impl RequestClock {
-    pub(super) fn socket(&mut self, event: &Event, op: &SockOp, route: Option<&Route>, done: &mut Vec<Request>) {
+    pub(super) fn socket(
+        &mut self,
+        event: &Event,
+        op: &SockOp,
+        route: Option<&Route>,
+        done: &mut Vec<Request>,
+    ) {
         let id = ConnId(op.conn);
         let (tid, at) = (event.tid, event.at);
         self.thread(tid, event.pid).run_to(at);
@@ -62,13 +68,21 @@ impl RequestClock {
     }
 
     /// Data was read from a client.
-    fn read(&mut self, event: &Event, id: ConnId, op: &SockOp, route: Option<&Route>, done: &mut Vec<Request>) {
+    fn read(
+        &mut self,
+        event: &Event,
+        id: ConnId,
+        op: &SockOp,
+        route: Option<&Route>,
+        done: &mut Vec<Request>,
+    ) {
         let (tid, at) = (event.tid, event.at);
         let Some(connection) = self.connections.get(&id) else { return };
         if let Turn::Open(request) = connection.turn
             && let Some(open) = self.open.get(&request)
         {
-            let goes_on = open.request.sent == CONTINUE_LEN && open.request.route.is_some() && route.is_none();
+            let goes_on =
+                open.request.sent == CONTINUE_LEN && open.request.route.is_some() && route.is_none();
             if !open.responded() || goes_on {
                 self.touch(tid, at, request);
                 if let Some(open) = self.open.get_mut(&request) {

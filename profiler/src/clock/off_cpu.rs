@@ -53,7 +53,8 @@ impl RequestClock {
                 Wait::Send(sock) => self.peer_state(sock, State::Send),
                 Wait::Idle | Wait::Preempted => State::Other,
             };
-            let busy = self.threads.get(&tid).is_some_and(|thread| busy_with(&self.open, thread, tid).is_some());
+            let busy =
+                self.threads.get(&tid).is_some_and(|thread| busy_with(&self.open, thread, tid).is_some());
             let thread = self.thread(tid, pid);
             thread.pending.push(Stretch { from: left, to: ready, state });
             if !busy {

@@ -110,7 +110,10 @@ mod tests {
     #[test]
     fn an_unknown_kind_is_an_error_of_its_own() {
         let record = ThreadEnd { header: header(900) };
-        assert_eq!(decode(record.as_bytes(), &mut Routes::default()), Err(DecodeError::UnknownKind { kind: 900 }));
+        assert_eq!(
+            decode(record.as_bytes(), &mut Routes::default()),
+            Err(DecodeError::UnknownKind { kind: 900 })
+        );
     }
 
     proptest! {

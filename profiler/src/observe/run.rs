@@ -16,6 +16,7 @@ use crate::{
         proc,
         signals::StopFlag,
         target::{Resolved, TargetSpec},
+        yielding::never_preempt,
     },
     probe::{AttachError, Capability, Counters, LockWaits, Loss, Mode, Options, Session, SyscallCount},
     ring::{Reader, ReaderError},
@@ -103,6 +104,7 @@ pub enum ObserveError {
 /// # Errors
 /// When the programs cannot be attached, or the command cannot be started. Nothing stays attached then.
 pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Observation, ObserveError> {
+    never_preempt();
     let mut session = Session::attach(plan.options)?;
     let reader = Reader::start(session.take_ring()?)?;
     session.add(&target.pids)?;

@@ -14,3 +14,4 @@ pub mod sockets;
 pub mod target;
 #[cfg(test)]
 mod testing;
+pub mod yielding;

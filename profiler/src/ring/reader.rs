@@ -18,6 +18,8 @@ use aya::maps::{MapData, RingBuf};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use thiserror::Error;
 
+use crate::platform::yielding::never_preempt;
+
 /// Longest time that a record waits in the ring.
 const TIMER: Duration = Duration::from_millis(50);
 /// Bytes after which a batch is handed on.
@@ -50,9 +52,10 @@ impl Reader {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);
         let waiter = Waiter::new(&ring)?;
-        let thread = std::thread::Builder::new()
-            .name("whywait-ring".to_owned())
-            .spawn(move || read(ring, &waiter, &sender, &flag))?;
+        let thread = std::thread::Builder::new().name("whywait-ring".to_owned()).spawn(move || {
+            never_preempt();
+            read(ring, &waiter, &sender, &flag);
+        })?;
         Ok(Self { stop, batches, thread: Some(thread) })
     }
 
