@@ -5,7 +5,7 @@
 //! really planted into each request, on what, on which thread.
 //!
 //! ```text
-//!            models::{iterative, thread_per_connection, thread_pool, event_loop}
+//!                   models::{…}  ◀── supervisor, process (those that fork)
 //!               │ blocking                                         │ non-blocking
 //!               ▼                                                  ▼
 //!          connection ──▶ http ──▶ routes ──▶ work ◀──────────  reactor

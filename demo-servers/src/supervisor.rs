@@ -32,7 +32,8 @@ pub fn supervise(
                 if status.exit_status() == Some(FAILED) {
                     bail!("worker {pid} failed: its error is above");
                 }
-                eprintln!("worker {pid} ended ({status:?}): starting another one");
+                let how = status.terminating_signal().map(|signal| format!(" by signal {signal}"));
+                eprintln!("worker {pid} was ended{}: starting another one", how.unwrap_or_default());
                 start(&mut workers, number)?;
             }
         }

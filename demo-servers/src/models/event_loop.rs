@@ -12,6 +12,8 @@
 //! Bad at: work. It has one CPU, and whatever blocks or computes (here `/cpu`, `/lock`, `/disk`, done inline as naive
 //! code does) holds up every other connection for as long: "don't block the event loop".
 
+mod offload;
+
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use anyhow::{Context, Result};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+pub(super) use self::offload::{Finished, Offload, Taken};
 use crate::clock::MonotonicNs;
 use crate::config::Config;
 use crate::net;
@@ -46,41 +49,6 @@ pub fn run(config: &Config) -> Result<()> {
 pub(super) fn serve(server: &Arc<Server>) -> Result<()> {
     EventLoop::new(server, |_| Ok(Inline))?.run()?;
     server.finish()
-}
-
-/// Where a loop's requests are worked on when that would block its thread. What is not described here goes on in the
-/// loop.
-pub(super) trait Offload {
-    /// Does the work of a request; `None` if another thread does it, which wakes the loop when it is done.
-    fn perform(&mut self, _token: Token, work: Work, worker: &mut Worker) -> Option<Done> {
-        Some(worker.perform(&work))
-    }
-
-    /// May take away a whole connection, with the request that is to be answered on it.
-    fn take(&mut self, _token: Token, connection: Box<Connection>, _work: &Work) -> Taken {
-        Taken::No(connection)
-    }
-
-    /// What has come back since the last time; asked for when the loop has been woken.
-    fn finished(&mut self) -> Vec<Finished> {
-        Vec::new()
-    }
-}
-
-/// Whether a connection has been taken away.
-pub(super) enum Taken {
-    No(Box<Connection>),
-    Yes,
-    /// It had to be closed.
-    Lost,
-}
-
-/// What other threads give back to the loop.
-pub(super) enum Finished {
-    /// The result of some work.
-    Work(Returned),
-    /// A connection that had been taken away, on which the request has been answered.
-    Connection(Token, Box<Connection>, Next),
 }
 
 /// The naive way: all work is done by the loop itself.

@@ -20,10 +20,10 @@ fn children(parent: u32) -> BTreeSet<u32> {
     let stats = processes.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
     stats
         .filter_map(|stat| {
-            // PID (NAME) STATE PPID: the name may contain anything.
+            // PID (NAME) STATE PARENT: the name may contain anything.
             let (pid, _) = stat.split_once(' ')?;
-            let ppid = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
-            (ppid == parent).then(|| pid.parse().unwrap())
+            let its_parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
+            (its_parent == parent).then(|| pid.parse().unwrap())
         })
         .collect()
 }

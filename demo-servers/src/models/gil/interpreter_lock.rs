@@ -139,9 +139,9 @@ mod tests {
                         assert!(!running.swap(true, Ordering::SeqCst));
                         running.store(false, Ordering::SeqCst);
                         if turn % (n + 2) == 0 {
-                            state.allow_threads(thread::yield_now)
+                            state.allow_threads(thread::yield_now);
                         } else {
-                            state.check()
+                            state.check();
                         }
                     }
                 });
