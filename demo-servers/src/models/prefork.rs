@@ -13,6 +13,8 @@
 //! to at once (Gunicorn's sync workers refuse to keep connections for that reason); one more waits in the backlog while
 //! the CPU idles. Each costs a whole process, and what one has cached the others have not.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 
 use super::iterative;
@@ -24,12 +26,17 @@ use crate::supervisor::supervise;
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<()> {
+    run_workers(config, iterative::serve)
+}
+
+/// The master, whatever its workers do with the socket that all share.
+pub(super) fn run_workers(config: &Config, serve: fn(&Arc<Server>) -> Result<()>) -> Result<()> {
     let notices = Notices::hold()?;
     let listener = net::listen(config)?;
     supervise(
         notices,
         config,
         || listener.try_clone().context("cannot duplicate the listening socket"),
-        |listener, config| iterative::serve(&Server::start_worker(listener, config)?),
+        |listener, config| serve(&Server::start_worker(listener, config)?),
     )
 }

@@ -11,23 +11,12 @@
 //! Bad at: balance. Whichever acceptor is quicker takes the connection, whether its threads are busy or not: one
 //! process's queue can grow while another one's threads idle. And there are two numbers to get right in place of one.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::thread_pool;
+use super::{prefork, thread_pool};
 use crate::config::Config;
-use crate::net;
-use crate::process::Notices;
-use crate::server::Server;
-use crate::supervisor::supervise;
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<()> {
-    let notices = Notices::hold()?;
-    let listener = net::listen(config)?;
-    supervise(
-        notices,
-        config,
-        || listener.try_clone().context("cannot duplicate the listening socket"),
-        |listener, config| thread_pool::serve(&Server::start_worker(listener, config)?),
-    )
+    prefork::run_workers(config, thread_pool::serve)
 }
