@@ -5,7 +5,7 @@
 //! really planted into each request, on what, on which thread.
 //!
 //! ```text
-//!            models::{iterative, thread_per_connection, thread_pool, event_loop}
+//!                   models::{…}  ◀── supervisor, process (those that fork)
 //!               │ blocking                                         │ non-blocking
 //!               ▼                                                  ▼
 //!          connection ──▶ http ──▶ routes ──▶ work ◀──────────  reactor
@@ -20,10 +20,13 @@ pub mod http;
 pub mod load;
 pub mod models;
 pub mod net;
+pub mod process;
+pub mod queue;
 pub mod reactor;
 pub mod rng;
 pub mod routes;
 pub mod server;
+pub mod supervisor;
 pub mod truth;
 pub mod upstream;
 pub mod work;

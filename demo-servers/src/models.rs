@@ -2,8 +2,15 @@
 //! servers is the model alone.
 
 pub mod event_loop;
+pub mod event_loop_pool;
+pub mod fork_per_connection;
+pub mod gil;
 pub mod iterative;
+pub mod prefork;
+pub mod prefork_threads;
+pub mod reuseport;
 pub mod thread_per_connection;
+pub mod thread_per_request;
 pub mod thread_pool;
 
 use std::fmt;
@@ -22,6 +29,20 @@ pub enum Model {
     ThreadPool,
     /// See [`event_loop`].
     EventLoop,
+    /// See [`thread_per_request`].
+    ThreadPerRequest,
+    /// See [`event_loop_pool`].
+    EventLoopPool,
+    /// See [`prefork`].
+    Prefork,
+    /// See [`prefork_threads`].
+    PreforkThreads,
+    /// See [`fork_per_connection`].
+    ForkPerConnection,
+    /// See [`reuseport`].
+    Reuseport,
+    /// See [`gil`].
+    Gil,
 }
 
 /// The name is not that of a model.
@@ -33,8 +54,19 @@ pub struct UnknownModel {
 
 impl Model {
     /// Every model, simplest first.
-    pub const ALL: [Self; 4] =
-        [Self::Iterative, Self::ThreadPerConnection, Self::ThreadPool, Self::EventLoop];
+    pub const ALL: [Self; 11] = [
+        Self::Iterative,
+        Self::ThreadPerConnection,
+        Self::ThreadPool,
+        Self::EventLoop,
+        Self::ThreadPerRequest,
+        Self::EventLoopPool,
+        Self::Prefork,
+        Self::PreforkThreads,
+        Self::ForkPerConnection,
+        Self::Reuseport,
+        Self::Gil,
+    ];
 
     /// The name on the command line.
     pub fn id(self) -> &'static str {
@@ -43,6 +75,13 @@ impl Model {
             Self::ThreadPerConnection => "thread-per-connection",
             Self::ThreadPool => "thread-pool",
             Self::EventLoop => "event-loop",
+            Self::ThreadPerRequest => "thread-per-request",
+            Self::EventLoopPool => "event-loop-pool",
+            Self::Prefork => "prefork",
+            Self::PreforkThreads => "prefork-threads",
+            Self::ForkPerConnection => "fork-per-connection",
+            Self::Reuseport => "reuseport",
+            Self::Gil => "gil",
         }
     }
 
@@ -53,6 +92,21 @@ impl Model {
             Self::ThreadPerConnection => "a thread for each connection (classic Java, MySQL)",
             Self::ThreadPool => "an acceptor, a bounded queue, N worker threads (Java executors, Tomcat)",
             Self::EventLoop => "one thread with epoll that never waits for one client (Node.js, Redis)",
+            Self::ThreadPerRequest => {
+                "a thread for each request, kept connections or not (what pools were invented against)"
+            }
+            Self::EventLoopPool => {
+                "an event loop that hands blocking work to a pool (Node.js with libuv's threads)"
+            }
+            Self::Prefork => {
+                "N processes that share a socket, one connection each (Gunicorn sync, Apache prefork)"
+            }
+            Self::PreforkThreads => "N processes with M threads each (Gunicorn gthread, Apache worker)",
+            Self::ForkPerConnection => "a process for each connection (PostgreSQL, inetd)",
+            Self::Reuseport => {
+                "N event loops in processes of their own, each with its socket (nginx reuseport)"
+            }
+            Self::Gil => "a thread for each connection, one of which may run at a time (CPython)",
         }
     }
 
@@ -63,6 +117,13 @@ impl Model {
             Self::ThreadPerConnection => thread_per_connection::run(config),
             Self::ThreadPool => thread_pool::run(config),
             Self::EventLoop => event_loop::run(config),
+            Self::ThreadPerRequest => thread_per_request::run(config),
+            Self::EventLoopPool => event_loop_pool::run(config),
+            Self::Prefork => prefork::run(config),
+            Self::PreforkThreads => prefork_threads::run(config),
+            Self::ForkPerConnection => fork_per_connection::run(config),
+            Self::Reuseport => reuseport::run(config),
+            Self::Gil => gil::run(config),
         }
     }
 }

@@ -3,6 +3,9 @@
 //! One more thread, `control`, waits for SIGTERM or SIGINT and, if there is a truth file, writes it. To stop, it shuts
 //! down the listening socket and the reading side of every open connection: threads that are blocked in `accept` or
 //! `recv` return at once, and answers that are being worked on can still be sent.
+//!
+//! Two kinds of process differ: in a worker whose listening socket is also that of others `control` lets that live and
+//! ends the process itself, and one that was forked for a single connection needs no such thread.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -14,10 +17,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::low_level;
 use socket2::SockRef;
 
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::process;
 use crate::routes::Mix;
 use crate::truth::Truth;
 use crate::work::LockHolder;
@@ -25,15 +30,26 @@ use crate::work::LockHolder;
 /// How often the truth is written.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 /// How long requests in progress may take to finish once the server has been told to stop.
-const GRACE: Duration = Duration::from_millis(500);
+pub const GRACE: Duration = Duration::from_millis(500);
 /// How long to wait before accepting again when the process is out of descriptors.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(10);
+
+/// Where a process gets its connections from.
+#[derive(Debug)]
+enum Source {
+    /// A listening socket of its own.
+    Own(TcpListener),
+    /// One on which other processes accept as well.
+    Shared(TcpListener),
+    /// It was forked for one connection.
+    Forked,
+}
 
 /// The shared part of a server process.
 #[derive(Debug)]
 pub struct Server {
     config: Config,
-    listener: TcpListener,
+    source: Source,
     stopping: AtomicBool,
     open: Mutex<HashMap<u64, Arc<TcpStream>>>,
     closed: Condvar,
@@ -45,11 +61,40 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes this process ready to serve `listener`. A model that forks calls this in each child: threads do not
-    /// survive a fork.
+    /// Makes this process ready to serve `listener`, which nobody else does. A model that forks calls this in each
+    /// child: threads do not survive a fork.
     pub fn start(listener: TcpListener, config: &Config) -> anyhow::Result<Arc<Self>> {
-        let server = Arc::new(Self {
-            listener,
+        Self::start_control(Source::Own(listener), config)
+    }
+
+    /// Makes this process ready to serve `listener` beside others that do so too. Since it cannot be woken by shutting
+    /// that down, it ends (with status 0) by itself when it has been told to stop and its requests are done.
+    pub fn start_worker(listener: TcpListener, config: &Config) -> anyhow::Result<Arc<Self>> {
+        Self::start_control(Source::Shared(listener), config)
+    }
+
+    /// Makes this process ready to serve the one connection that it was forked for, on its only thread: told to stop,
+    /// it ends the reading side of that from within the signal's handler. The truth is written by [`Self::finish`].
+    #[expect(unsafe_code, reason = "a signal handler")]
+    pub fn start_forked(stream: &TcpStream, config: &Config) -> anyhow::Result<Arc<Self>> {
+        let server = Arc::new(Self::new(Source::Forked, config)?);
+        let stream = Arc::new(stream.try_clone()?);
+        for signal in [SIGTERM, SIGINT] {
+            let (stream, its) = (Arc::clone(&stream), Arc::clone(&server));
+            let stop = move || {
+                its.stopping.store(true, Ordering::Release);
+                let _ = stream.shutdown(Shutdown::Read);
+            };
+            // SAFETY: the handler stores to an atomic and makes one system call, shutdown; both are async-signal-safe.
+            unsafe { low_level::register(signal, stop) }.context("cannot handle SIGTERM and SIGINT")?;
+        }
+        process::release_signals().context("cannot receive signals")?;
+        Ok(server)
+    }
+
+    fn new(source: Source, config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            source,
             stopping: AtomicBool::new(false),
             open: Mutex::default(),
             closed: Condvar::new(),
@@ -59,13 +104,17 @@ impl Server {
             mix: Mix::new(config.seed, config.upstream.is_some()),
             lock_holder: LockHolder::default(),
             config: config.clone(),
-        });
+        })
+    }
+
+    fn start_control(source: Source, config: &Config) -> anyhow::Result<Arc<Self>> {
+        let server = Arc::new(Self::new(source, config)?);
         let (signalled, signals) = UnixStream::pair().context("cannot make a socket pair for signals")?;
         for signal in [SIGTERM, SIGINT] {
             let end = signals.try_clone().context("cannot make a socket pair for signals")?;
-            signal_hook::low_level::pipe::register(signal, end)
-                .context("cannot handle SIGTERM and SIGINT")?;
+            low_level::pipe::register(signal, end).context("cannot handle SIGTERM and SIGINT")?;
         }
+        process::release_signals().context("cannot receive signals")?;
         signalled.set_read_timeout(server.truth.is_some().then_some(FLUSH_INTERVAL))?;
         let controlled = Arc::clone(&server);
         std::thread::Builder::new()
@@ -80,9 +129,12 @@ impl Server {
         &self.config
     }
 
-    /// The listening socket.
-    pub fn listener(&self) -> &TcpListener {
-        &self.listener
+    /// The listening socket, unless this process was forked for one connection.
+    pub fn listener(&self) -> Option<&TcpListener> {
+        match &self.source {
+            Source::Own(listener) | Source::Shared(listener) => Some(listener),
+            Source::Forked => None,
+        }
     }
 
     /// The truth file, if one is wanted.
@@ -112,8 +164,9 @@ impl Server {
 
     /// Waits for the next connection; `None` when the server stops.
     pub fn accept(&self) -> Option<TcpStream> {
+        let listener = self.listener()?;
         loop {
-            match self.listener.accept() {
+            match listener.accept() {
                 Ok(_) | Err(_) if self.is_stopping() => return None,
                 Ok((stream, _)) => return Some(stream),
                 // A client that left before it was accepted is no reason to wait; too few descriptors is.
@@ -170,10 +223,17 @@ impl Server {
 
     fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        // Both can fail only for sockets that are closed already.
-        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
+        // Both shutdowns can fail only for sockets that are closed already.
+        if let Source::Own(listener) = &self.source {
+            let _ = SockRef::from(listener).shutdown(Shutdown::Both);
+        }
         for stream in self.open().values() {
             let _ = stream.shutdown(Shutdown::Read);
+        }
+        if let Source::Shared(_) = self.source {
+            // The thread that accepts may go on waiting, and one that works may go on working.
+            let finished = self.finish();
+            std::process::exit(finished.map_or_else(|error| fail(&error), |()| 0));
         }
     }
 
@@ -181,6 +241,11 @@ impl Server {
     fn open(&self) -> MutexGuard<'_, HashMap<u64, Arc<TcpStream>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn fail(error: &anyhow::Error) -> i32 {
+    eprintln!("{error:#}");
+    process::FAILED
 }
 
 /// A connection that the server knows of.

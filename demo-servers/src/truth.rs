@@ -108,7 +108,7 @@ type Buffer = Arc<Mutex<Vec<Record<&'static str>>>>;
 /// The truth file and the buffers that are to be written to it.
 #[derive(Debug)]
 pub struct Truth {
-    file: File,
+    file: Mutex<File>,
     buffers: Mutex<Vec<Buffer>>,
 }
 
@@ -120,7 +120,7 @@ impl Truth {
             .create(true)
             .open(path)
             .with_context(|| format!("cannot open the truth file {}: check --truth", path.display()))?;
-        Ok(Self { file, buffers: Mutex::default() })
+        Ok(Self { file: Mutex::new(file), buffers: Mutex::default() })
     }
 
     fn buffer(&self) -> Buffer {
@@ -131,6 +131,8 @@ impl Truth {
 
     /// Writes what has been recorded so far and forgets the buffers of threads that are gone.
     pub fn flush(&self) -> std::io::Result<()> {
+        // Held all the time: who ends the process after its own flush must not overtake one that is under way.
+        let mut file = lock(&self.file);
         let mut lines = Vec::new();
         lock(&self.buffers).retain(|buffer| {
             // Counted before the buffer is emptied: a thread that goes away in between is seen the next time.
@@ -144,7 +146,7 @@ impl Truth {
             }
             in_use
         });
-        (&self.file).write_all(&lines)
+        file.write_all(&lines)
     }
 }
 

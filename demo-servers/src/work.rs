@@ -102,10 +102,16 @@ impl Worker {
 
     /// Does the work and returns when it is done.
     pub fn perform(&mut self, work: &Work) -> Done {
+        self.perform_in_steps(work, &mut || ())
+    }
+
+    /// As [`Self::perform`], and calls `between` all the time while it computes: where an interpreter would look whether
+    /// it is to let another thread run.
+    pub fn perform_in_steps(&mut self, work: &Work, between: &mut dyn FnMut()) -> Done {
         match *work {
             Work::Plaintext => Done::at_once(Response::text(&b"Hello, World!"[..])),
             Work::Json => Done::at_once(json()),
-            Work::Cpu(time) => Done::after(Kind::OnCpu, cpu::burn(time)),
+            Work::Cpu(time) => Done::after(Kind::OnCpu, cpu::burn(time, between)),
             Work::Sleep(time) => Done::after(Kind::Sleep, sleep(time)),
             Work::Lock(time) => match self.server.lock_holder().wait(time) {
                 Ok(waited) => Done::after(Kind::Lock, waited),
@@ -127,17 +133,17 @@ impl Worker {
                 (blocked, Ok(())) => Done::after(Kind::PageFault, blocked),
                 (_, Err(error)) => Done::failed("mapping memory", &error),
             },
-            Work::Cached(ref key) => self.cached(key),
+            Work::Cached(ref key) => self.cached(key, between),
         }
     }
 
-    fn cached(&self, key: &str) -> Done {
+    fn cached(&self, key: &str, between: &mut dyn FnMut()) -> Done {
         let cache = self.server.cache();
         if let Some(answer) = cache.get(key) {
             let response = Response { cache: Some(CacheOutcome::Hit), ..Response::text(answer.to_vec()) };
             return Done::at_once(response);
         }
-        let mut done = Done::after(Kind::OnCpu, cpu::burn(CACHE_MISS_COST));
+        let mut done = Done::after(Kind::OnCpu, cpu::burn(CACHE_MISS_COST, between));
         let answer = format!("answer for {key}\n").into_bytes();
         cache.put(key, &answer);
         done.response = Response { cache: Some(CacheOutcome::Miss), ..Response::text(answer) };

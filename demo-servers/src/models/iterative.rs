@@ -12,6 +12,8 @@
 //! Bad at: anything that waits. While one request sleeps or waits for a database the CPU idles and everybody queues;
 //! the latency of a request is the sum of those before it.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 
 use crate::config::Config;
@@ -22,11 +24,15 @@ use crate::work::Worker;
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<()> {
-    let server = Server::start(net::listen(config)?, config)?;
-    let mut worker = Worker::new(&server);
+    serve(&Server::start(net::listen(config)?, config)?)
+}
+
+/// The loop, in whatever process.
+pub(super) fn serve(server: &Arc<Server>) -> Result<()> {
+    let mut worker = Worker::new(server);
     while let Some(stream) = server.accept() {
         // A client that went away is served as well as it can be.
-        let _ = connection::serve(&server, &mut worker, stream);
+        let _ = connection::serve(server, &mut worker, stream);
     }
     server.finish()
 }

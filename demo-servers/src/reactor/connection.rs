@@ -128,6 +128,13 @@ impl Connection {
         }
     }
 
+    /// Makes the request that is being worked on the last one of its connection.
+    pub fn close_after_answer(&mut self) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.request.keep_alive = false;
+        }
+    }
+
     /// Answers the request that is being worked on.
     pub fn answer(&mut self, done: &Done, recorder: &Recorder) -> Next {
         if let Some(exchange) = &mut self.exchange {

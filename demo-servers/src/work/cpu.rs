@@ -12,11 +12,15 @@ const FIRST_TURNS: u32 = 10_000;
 ///
 /// Reading the thread's CPU clock is a system call. A loop that only read it would spend its time in the kernel and
 /// show up in every count of system calls, so this one learns how fast it runs and asks the clock a handful of times.
-pub fn burn(time: Duration) -> Duration {
+/// Every 10 µs or so it calls `between`, whose CPU time counts as well.
+pub fn burn(time: Duration, mut between: impl FnMut()) -> Duration {
     let began = clock::thread_cpu();
     let (mut turns, mut done) = (FIRST_TURNS.min(turns_for(time, 1.0)), 0.0);
     loop {
-        spin(turns);
+        for begun in (0..turns).step_by(FIRST_TURNS as usize) {
+            spin((turns - begun).min(FIRST_TURNS));
+            between();
+        }
         done += f64::from(turns);
         let used = clock::thread_cpu().saturating_sub(began);
         let Some(left) = time.checked_sub(used).filter(|left| !left.is_zero()) else { return used };
@@ -57,7 +61,7 @@ mod tests {
             let asked = Duration::from_micros(micros);
             let tries = (0..10).map(|_| {
                 let before = clock::thread_cpu();
-                let used = burn(asked);
+                let used = burn(asked, || ());
                 let measured = clock::thread_cpu().saturating_sub(before);
                 assert!(used >= asked && used <= measured, "asked {asked:?}, used {used:?} of {measured:?}");
                 used

@@ -6,4 +6,6 @@
 
 mod load;
 mod models;
+mod processes;
 mod support;
+mod threads;

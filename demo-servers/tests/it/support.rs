@@ -2,10 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use demo_servers::load::Url;
+use demo_servers::truth::Record;
 
 /// Ends with the test, however the test ends.
 pub struct ServerProcess {
@@ -47,12 +49,46 @@ impl ServerProcess {
         response
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGTERM and waits for the end; how long that took.
     pub fn stop(mut self) -> (ExitStatus, Duration) {
         let began = Instant::now();
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        kill("-TERM", self.pid());
         (self.child.wait().unwrap(), began.elapsed())
+    }
+}
+
+/// Sends a signal to a process.
+pub fn kill(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+/// What is in a truth file so far.
+pub fn records(path: &Path) -> Vec<Record> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Sends a request on a connection that is kept, and reads the answer as far as it comes at once.
+pub fn ask(mut stream: &TcpStream, target: &str) -> String {
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    let mut bytes = [0; 4096];
+    let read = stream.read(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes[..read]).into_owned()
+}
+
+/// Waits until `condition` gives something, for 10 s at most.
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{what}: not within 10 s");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
