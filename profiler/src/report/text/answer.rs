@@ -114,6 +114,12 @@ pub(super) fn seconds(seconds: f64) -> String {
     if seconds < 1.0 { format!("{seconds:.2} s") } else { format!("{seconds:.1} s") }
 }
 
+/// Requests that were given up, in words.
+pub(super) fn never_answered(requests: u64) -> String {
+    let what = counted(requests, "request was", "requests were");
+    format!("{what} read and never answered: the client or the server went away")
+}
+
 /// Why there may have been no request, what is most likely first.
 pub(super) fn why_none(explanation: &Explanation) -> Vec<String> {
     let requests = &explanation.requests;
@@ -126,8 +132,7 @@ pub(super) fn why_none(explanation: &Explanation) -> Vec<String> {
         reasons.push(format!("{what} not answered yet: watch longer, with --duration."));
     }
     if requests.unanswered > 0 {
-        let what = counted(requests.unanswered, "request was", "requests were");
-        reasons.push(format!("{what} read and never answered: the client or the server went away."));
+        reasons.push(format!("{}.", never_answered(requests.unanswered)));
     }
     if !reasons.is_empty() {
         return reasons;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::{
     super::explanation::Explanation,
-    answer::seconds,
+    answer::{never_answered, seconds},
     counted,
     layout::{paragraph, shown},
 };
@@ -66,8 +66,7 @@ fn notes(explanation: &Explanation) -> Vec<String> {
             notes.push(format!("{what} not answered yet at the end, and not counted"));
         }
         if requests.unanswered > 0 {
-            let what = counted(requests.unanswered, "request was", "requests were");
-            notes.push(format!("{what} read and never answered: the client or the server went away"));
+            notes.push(never_answered(requests.unanswered));
         }
     }
     if requests.without_arrival > 0 {
