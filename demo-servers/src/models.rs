@@ -1,7 +1,11 @@
 //! The registry of concurrency models: one file each, all serving the same routes, so that what differs between two
 //! servers is the model alone.
 
+pub mod async_multi;
+pub mod async_single;
 pub mod event_loop;
+pub mod green_threads;
+pub mod io_uring;
 pub mod iterative;
 pub mod thread_per_connection;
 pub mod thread_pool;
@@ -10,6 +14,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::config::Config;
+use crate::ring::Ring;
 
 /// A way for a server to handle many requests at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +27,14 @@ pub enum Model {
     ThreadPool,
     /// See [`event_loop`].
     EventLoop,
+    /// See [`async_multi`].
+    Async,
+    /// See [`async_single`].
+    AsyncSingle,
+    /// See [`green_threads`].
+    GreenThreads,
+    /// See [`io_uring`].
+    IoUring,
 }
 
 /// The name is not that of a model.
@@ -33,8 +46,16 @@ pub struct UnknownModel {
 
 impl Model {
     /// Every model, simplest first.
-    pub const ALL: [Self; 4] =
-        [Self::Iterative, Self::ThreadPerConnection, Self::ThreadPool, Self::EventLoop];
+    pub const ALL: [Self; 8] = [
+        Self::Iterative,
+        Self::ThreadPerConnection,
+        Self::ThreadPool,
+        Self::EventLoop,
+        Self::Async,
+        Self::AsyncSingle,
+        Self::GreenThreads,
+        Self::IoUring,
+    ];
 
     /// The name on the command line.
     pub fn id(self) -> &'static str {
@@ -43,6 +64,10 @@ impl Model {
             Self::ThreadPerConnection => "thread-per-connection",
             Self::ThreadPool => "thread-pool",
             Self::EventLoop => "event-loop",
+            Self::Async => "async",
+            Self::AsyncSingle => "async-single",
+            Self::GreenThreads => "green-threads",
+            Self::IoUring => "io-uring",
         }
     }
 
@@ -53,6 +78,20 @@ impl Model {
             Self::ThreadPerConnection => "a thread for each connection (classic Java, MySQL)",
             Self::ThreadPool => "an acceptor, a bounded queue, N worker threads (Java executors, Tomcat)",
             Self::EventLoop => "one thread with epoll that never waits for one client (Node.js, Redis)",
+            Self::Async => "a task for each connection, on a few threads that share them (tokio, Go)",
+            Self::AsyncSingle => "a task for each connection, all on one thread (asyncio, uvicorn)",
+            Self::GreenThreads => {
+                "a coroutine with its own stack for each connection, on one thread (gevent)"
+            }
+            Self::IoUring => "one thread that queues whole operations and reaps their results (io_uring)",
+        }
+    }
+
+    /// Whether this kernel, as it is set up, has what the model needs; an error says what is missing.
+    pub fn check(self) -> anyhow::Result<()> {
+        match self {
+            Self::IoUring => Ring::<()>::new().map(drop),
+            _ => Ok(()),
         }
     }
 
@@ -63,6 +102,10 @@ impl Model {
             Self::ThreadPerConnection => thread_per_connection::run(config),
             Self::ThreadPool => thread_pool::run(config),
             Self::EventLoop => event_loop::run(config),
+            Self::Async => async_multi::run(config),
+            Self::AsyncSingle => async_single::run(config),
+            Self::GreenThreads => green_threads::run(config),
+            Self::IoUring => io_uring::run(config),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! `recv` return at once, and answers that are being worked on can still be sent.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,7 +25,7 @@ use crate::work::LockHolder;
 /// How often the truth is written.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 /// How long requests in progress may take to finish once the server has been told to stop.
-const GRACE: Duration = Duration::from_millis(500);
+pub const GRACE: Duration = Duration::from_millis(500);
 /// How long to wait before accepting again when the process is out of descriptors.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(10);
 
@@ -196,10 +196,21 @@ impl OpenConnection {
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
+}
 
-    /// The server that it belongs to.
-    pub fn server(&self) -> &Server {
-        &self.server
+impl Read for OpenConnection {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream().read(bytes)
+    }
+}
+
+impl Write for OpenConnection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

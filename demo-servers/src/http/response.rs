@@ -3,6 +3,8 @@
 //! Used by the load generator and by `/downstream`. Knows the three ways a body ends: a Content-Length, the last
 //! chunk, or the end of the connection.
 
+use std::io;
+
 /// What a client needs to know of a complete response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
@@ -94,6 +96,17 @@ impl ResponseReader {
         let State::UntilClose(answer) = self.state else { return None };
         self.state = State::Head;
         Some(answer)
+    }
+
+    /// Takes what a read has returned, of which nothing means the end of the stream.
+    ///
+    /// # Errors
+    /// When the bytes are not a response, or the stream ends in the middle of one.
+    pub fn pushed(&mut self, read: &[u8]) -> io::Result<Option<Answer>> {
+        if read.is_empty() {
+            return self.end_of_stream().map(Some).ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
+        }
+        self.push(read).map_err(io::Error::other)
     }
 
     /// Whether any byte of a response has been seen since the last complete one.

@@ -10,7 +10,7 @@ use demo_servers::Model;
 use demo_servers::load::{self, LoadConfig};
 use demo_servers::truth::{Kind, Record};
 
-use crate::support::ServerProcess;
+use crate::support::{ServerProcess, models};
 
 fn start(model: Model, more: &[&str]) -> ServerProcess {
     ServerProcess::start(&[&["serve", model.id(), "--threads", "12"], more].concat())
@@ -33,7 +33,7 @@ fn truth(path: &Path) -> HashMap<String, Record> {
 /// soon with exit code 0, although the connections are open.
 #[test]
 fn every_model_answers_every_request_and_stops() {
-    for model in Model::ALL {
+    for model in models() {
         let server = start(model, &[]);
         let idle = server.connect();
         let config = LoadConfig {
@@ -62,7 +62,7 @@ fn every_model_answers_every_request_and_stops() {
 /// A connection for each request works as well, on a Poisson schedule.
 #[test]
 fn every_model_serves_short_connections() {
-    for model in Model::ALL {
+    for model in models() {
         let server = start(model, &[]);
         let config = LoadConfig {
             rate: 300.0,
@@ -80,7 +80,7 @@ fn every_model_serves_short_connections() {
 #[test]
 fn every_route_does_what_it_says() {
     let upstream = ServerProcess::start(&["upstream"]);
-    for model in Model::ALL {
+    for model in models() {
         let dir = tempfile::tempdir().unwrap();
         let (path, scratch) = (dir.path().join("truth"), dir.path().display().to_string());
         let truth_file = path.display().to_string();
@@ -126,7 +126,7 @@ fn every_route_does_what_it_says() {
 /// The first request for a key misses, the next is served from memory; `/mix` needs no upstream.
 #[test]
 fn the_cache_and_the_mixture_work_in_every_model() {
-    for model in Model::ALL {
+    for model in models() {
         let server = start(model, &[]);
         assert!(server.get("/cached?key=k").contains("\r\nX-Cache: miss\r\n"), "{model}");
         assert!(server.get("/cached?key=k").contains("\r\nX-Cache: hit\r\n"), "{model}");
@@ -141,7 +141,7 @@ fn the_cache_and_the_mixture_work_in_every_model() {
 /// that are no request get 400 and the end of the connection.
 #[test]
 fn every_model_speaks_http() {
-    for model in Model::ALL {
+    for model in models() {
         let server = start(model, &[]);
         let mut stream = server.connect();
         let requests =
@@ -165,7 +165,7 @@ fn every_model_speaks_http() {
 /// Without its upstream `/downstream` is answered with 502; when it comes back so do the answers.
 #[test]
 fn a_lost_upstream_is_an_answer_too() {
-    for model in Model::ALL {
+    for model in models() {
         let upstream = ServerProcess::start(&["upstream"]);
         let address = upstream.address.clone();
         let server = start(model, &["--upstream", &address]);
@@ -181,7 +181,7 @@ fn a_lost_upstream_is_an_answer_too() {
 /// A connection on which nothing is asked is closed after the idle timeout.
 #[test]
 fn idle_connections_are_closed() {
-    for model in Model::ALL {
+    for model in models() {
         let server = start(model, &["--idle-timeout", "0.3"]);
         let mut stream = server.connect();
         let began = Instant::now();
