@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use demo_servers::Model;
-use demo_servers::load::{self, LoadConfig};
+use demo_servers::load::{self, Arrivals, LoadConfig};
 use demo_servers::truth::{Kind, Record};
 
 use crate::support::{ServerProcess, models};
@@ -68,7 +68,7 @@ fn every_model_serves_short_connections() {
             rate: 300.0,
             duration: Duration::from_secs(1),
             close: true,
-            poisson: true,
+            arrivals: Arrivals::Poisson,
             ..LoadConfig::new(vec![server.url("/plaintext")])
         };
         let report = load::run(&config, &AtomicBool::new(false)).unwrap();
