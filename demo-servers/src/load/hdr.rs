@@ -19,7 +19,9 @@ pub(super) fn write(file: &Path, measured: &Measured) -> Result<()> {
     let mut serializer = V2DeflateSerializer::new();
     let began = SystemTime::now() - measured.duration;
     let mut log = IntervalLogWriterBuilder::new()
-        .add_comment("[latencies in nanoseconds]")
+        .add_comment("[Histogram log format version 1.3]")
+        .add_comment("[latencies in nanoseconds, the maximum of an interval in milliseconds]")
+        .with_max_value_divisor(1e6)
         .with_start_time(began)
         .with_base_time(began)
         .begin_log_with(&mut out, &mut serializer)?;
