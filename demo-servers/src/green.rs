@@ -66,16 +66,17 @@ pub struct Hub {
     suspended: HashMap<Id, Suspended>,
     /// Which coroutine waits for a socket.
     waiting: HashMap<Token, Id>,
-    /// A timer whose wait is over by other means finds that its coroutine has suspended more often since.
-    timers: Timers<(Id, u64)>,
+    timers: Timers<Id>,
     spare: Vec<DefaultStack>,
     spawned: usize,
 }
 
 struct Suspended {
     coroutine: Green,
-    socket: Option<Token>,
-    times: u64,
+    wait: Wait,
+    /// A timer that has not fired yet. It serves a later moment as well, by being set again: otherwise each request would
+    /// leave the timer of its idle timeout behind.
+    timer: Option<MonotonicNs>,
 }
 
 /// The listening socket's token; those of coroutines are never 0.
@@ -112,7 +113,8 @@ impl Hub {
         let stack = self.spare.pop().map_or_else(|| DefaultStack::new(STACK_BYTES), Ok)?;
         let coroutine = Coroutine::with_stack(stack, move |switch: &Switch, _: Wake| body(switch));
         self.spawned += 1;
-        self.resume(Id(self.spawned), Suspended { coroutine, socket: None, times: 0 }, Wake::Ready);
+        let wait = Wait { socket: None, until: None };
+        self.resume(Id(self.spawned), Suspended { coroutine, wait, timer: None }, Wake::Ready);
         Ok(())
     }
 
@@ -132,17 +134,34 @@ impl Hub {
                 self.wake(id, Wake::Ready);
             }
         }
-        while let Some((id, times)) = self.timers.pop_due(MonotonicNs::now()) {
-            if self.suspended.get(&id).is_some_and(|suspended| suspended.times == times) {
-                self.wake(id, Wake::TimedOut);
-            }
+        while let Some(id) = self.timers.pop_due(MonotonicNs::now()) {
+            self.on_timer(id);
         }
         Ok(turn)
     }
 
+    fn on_timer(&mut self, id: Id) {
+        let Some(suspended) = self.suspended.get_mut(&id) else { return };
+        suspended.timer = None;
+        match suspended.wait.until {
+            Some(until) if until <= MonotonicNs::now() => self.wake(id, Wake::TimedOut),
+            _ => self.set_timer(id),
+        }
+    }
+
+    fn set_timer(&mut self, id: Id) {
+        if let Some(suspended) = self.suspended.get_mut(&id)
+            && let Some(until) = suspended.wait.until
+            && suspended.timer.is_none_or(|timer| timer > until)
+        {
+            suspended.timer = Some(until);
+            self.timers.push(until, id);
+        }
+    }
+
     fn wake(&mut self, id: Id, wake: Wake) {
         let Some(suspended) = self.suspended.remove(&id) else { return };
-        if let Some(token) = suspended.socket {
+        if let Some(token) = suspended.wait.socket {
             self.waiting.remove(&token);
         }
         self.resume(id, suspended, wake);
@@ -151,15 +170,12 @@ impl Hub {
     fn resume(&mut self, id: Id, mut suspended: Suspended, wake: Wake) {
         match suspended.coroutine.resume(wake) {
             CoroutineResult::Yield(wait) => {
-                suspended.times += 1;
-                suspended.socket = wait.socket;
+                suspended.wait = wait;
                 if let Some(token) = wait.socket {
                     self.waiting.insert(token, id);
                 }
-                if let Some(until) = wait.until {
-                    self.timers.push(until, (id, suspended.times));
-                }
                 self.suspended.insert(id, suspended);
+                self.set_timer(id);
             }
             CoroutineResult::Return(()) if self.spare.len() < SPARE_STACKS => {
                 self.spare.push(suspended.coroutine.into_stack());

@@ -5,11 +5,13 @@
 //! really planted into each request, on what, on which thread.
 //!
 //! ```text
-//!            models::{iterative, thread_per_connection, thread_pool, event_loop}
-//!               │ blocking                                         │ non-blocking
-//!               ▼                                                  ▼
-//!          connection ──▶ http ──▶ routes ──▶ work ◀──────────  reactor
-//!               └────────────── truth (file, probes) ──────────────┘
+//!                    models: one file for each
+//!      │ blocking        │ coroutines   │ tasks    │ readiness   │ completion
+//!      ▼                 ▼              ▼          ▼             ▼
+//!  connection ◀──────  green          tasks     reactor         ring
+//!      └─────────────┬──────────────────┴───────────┴────────────┘
+//!                    ▼
+//!      dialogue ▶ http ▶ routes ▶ work, truth (file, probes)
 //! ```
 
 pub mod cache;
