@@ -8,7 +8,7 @@
 //! ends the process itself, and one that was forked for a single connection needs no such thread.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -129,11 +129,11 @@ impl Server {
         &self.config
     }
 
-    /// The listening socket, unless this process was forked for one connection.
-    pub fn listener(&self) -> Option<&TcpListener> {
+    /// The listening socket; an error in a process that was forked for one connection.
+    pub fn listener(&self) -> io::Result<&TcpListener> {
         match &self.source {
-            Source::Own(listener) | Source::Shared(listener) => Some(listener),
-            Source::Forked => None,
+            Source::Own(listener) | Source::Shared(listener) => Ok(listener),
+            Source::Forked => Err(io::Error::other("this process has no listening socket")),
         }
     }
 
@@ -164,7 +164,7 @@ impl Server {
 
     /// Waits for the next connection; `None` when the server stops.
     pub fn accept(&self) -> Option<TcpStream> {
-        let listener = self.listener()?;
+        let listener = self.listener().ok()?;
         loop {
             match listener.accept() {
                 Ok(_) | Err(_) if self.is_stopping() => return None,
@@ -261,10 +261,21 @@ impl OpenConnection {
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
+}
 
-    /// The server that it belongs to.
-    pub fn server(&self) -> &Server {
-        &self.server
+impl Read for OpenConnection {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream().read(bytes)
+    }
+}
+
+impl Write for OpenConnection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -93,8 +93,7 @@ impl<O: Offload> EventLoop<O> {
         server: &Arc<Server>,
         offload: impl FnOnce(&dyn Fn() -> io::Result<Waker>) -> Result<O>,
     ) -> Result<Self> {
-        let listener = server.listener().context("this process has no listening socket")?;
-        let listener = listener.try_clone().context("cannot duplicate the listening socket")?;
+        let listener = server.listener()?.try_clone().context("cannot duplicate the listening socket")?;
         listener.set_nonblocking(true).context("cannot make the listening socket non-blocking")?;
         let mut listener = mio::net::TcpListener::from_std(listener);
         let poll = Poll::new().context("cannot create an epoll instance")?;

@@ -119,7 +119,7 @@ fn load_arguments(args: &Args, address: &str) -> Vec<String> {
     let mut arguments = vec![
         reference::LOAD.to_owned(),
         "--json".to_owned(),
-        "--poisson".to_owned(),
+        "--arrivals=poisson".to_owned(),
         // Every model can serve it: a worker that keeps a connection serves no other one.
         "--close".to_owned(),
         format!("--rate={}", args.rate),
@@ -200,7 +200,7 @@ fn report(output: &str) -> Result<LoadReport> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use demo_servers::load::LoadArgs;
+    use demo_servers::load::{Arrivals, LoadArgs};
 
     use super::*;
 
@@ -223,7 +223,7 @@ mod tests {
         let load = Load::parse_from(load_arguments(&demo, "127.0.0.1:8000")).args;
         assert!((load.config.rate - 50.0).abs() < 1e-9 && load.config.duration == Duration::from_millis(500));
         assert_eq!(load.config.urls.len(), ROUTES.len());
-        assert!(load.json && load.config.close && load.config.poisson);
+        assert!(load.json && load.config.close && load.config.arrivals == Arrivals::Poisson);
     }
 
     #[test]
