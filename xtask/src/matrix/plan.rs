@@ -38,11 +38,19 @@ struct Message {
     executable: Option<PathBuf>,
     #[serde(default)]
     target: Option<Target>,
+    #[serde(default)]
+    profile: Option<Profile>,
 }
 
 #[derive(Deserialize)]
 struct Target {
     name: String,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    /// Built to run its tests, unlike a program that those start.
+    test: bool,
 }
 
 /// Compiles the test programs and asks each for its tests; ignored ones are left out.
@@ -70,6 +78,7 @@ fn test_programs(messages: &str) -> Vec<(String, PathBuf)> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter(|message| message.profile.as_ref().is_some_and(|profile| profile.test))
         .filter_map(|message| Some((message.target?.name, message.executable?)))
         .collect()
 }
@@ -120,7 +129,9 @@ mod tests {
         let messages = concat!(
             r#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}"#,
             "\n",
-            r#"{"reason":"compiler-artifact","target":{"name":"kernel"},"executable":"/t/kernel-1"}"#,
+            r#"{"reason":"compiler-artifact","target":{"name":"server"},"profile":{"test":false},"executable":"/t/server"}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"kernel"},"profile":{"test":true},"executable":"/t/kernel-1"}"#,
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );
