@@ -104,7 +104,7 @@ fn on_kernel(kernel: &Kernel, tests: &[Test], binaries: &Binaries, limit: Durati
     while let Some(first) = verdicts.iter().position(Option::is_none) {
         let rest = tests.len() - first;
         println!("matrix: {}: booting for {rest} tests", kernel.release);
-        let script = plan::script(tests, first, binaries, limit);
+        let script = plan::script(tests, first, binaries, limit)?;
         // Booting takes some seconds, but up to a minute on a busy host.
         let whole = Duration::from_mins(2) + limit * u32::try_from(rest).unwrap_or(u32::MAX);
         let mut log = Vec::new();

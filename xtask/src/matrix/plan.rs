@@ -92,12 +92,16 @@ fn functions(program: &Path, more: &[&str]) -> Result<Vec<String>> {
 }
 
 /// Runs the tests from the `first` on and says after each, on a line of its own, how it ended.
-pub fn script(tests: &[Test], first: usize, binaries: &Binaries, limit: Duration) -> String {
+///
+/// # Errors
+/// When there is no place for the cache, in which the host's run of the tests has put Gunicorn.
+pub fn script(tests: &[Test], first: usize, binaries: &Binaries, limit: Duration) -> Result<String> {
     let mut script = format!(
-        "export WHYWAIT_BIN={} DEMO_SERVERS_BIN={} WHYWAIT_TEST_REQUESTS={GUEST_REQUESTS} WHYWAIT_TEST_SLOW=1\n\
-         cd {}\necho {READY}\n",
+        "export WHYWAIT_BIN={} DEMO_SERVERS_BIN={} WHYWAIT_TEST_REQUESTS={GUEST_REQUESTS} WHYWAIT_TEST_SLOW=1 \
+         WHYWAIT_TEST_CACHE={}\ncd {}\necho {READY}\n",
         quoted(&binaries.whywait().to_string_lossy()),
         quoted(&binaries.demo_servers().to_string_lossy()),
+        quoted(&tree::cache("")?.to_string_lossy()),
         quoted(&tree::root().join("tests").to_string_lossy()),
     );
     for (index, test) in tests.iter().enumerate().skip(first) {
@@ -112,7 +116,7 @@ pub fn script(tests: &[Test], first: usize, binaries: &Binaries, limit: Duration
              status=$?; echo; echo \"GUEST_TEST {index} $status $(head -n 1 ${SKIP_LOG} 2>/dev/null)\"\n"
         );
     }
-    script
+    Ok(script)
 }
 
 /// A word as the shell takes it literally.

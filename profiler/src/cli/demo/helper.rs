@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
-    platform::{launch::Launched, signals::StopFlag},
+    platform::{
+        launch::{Gains, Launched},
+        signals::StopFlag,
+    },
     units::Pid,
 };
 
@@ -36,7 +39,8 @@ impl Helper {
             .chain(arguments.iter().map(String::as_str))
             .map(OsString::from)
             .collect();
-        Ok(Self { what, process: Launched::prepare(&argv, None)? })
+        // It needs no capability, and the program has some where its file was given them.
+        Ok(Self { what, process: Launched::prepare(&argv, None, Gains::Refused)? })
     }
 
     /// Lets it run.

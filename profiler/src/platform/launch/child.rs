@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use super::Gains;
 use crate::units::Pid;
 
 /// The byte that lets the child become the program.
@@ -27,6 +28,7 @@ pub(super) struct Plan {
     output: File,
     go: PipeReader,
     errors: PipeWriter,
+    gains: Gains,
 }
 
 impl Plan {
@@ -37,9 +39,10 @@ impl Plan {
         output: File,
         go: PipeReader,
         errors: PipeWriter,
+        gains: Gains,
     ) -> io::Result<Self> {
         let argv = argv.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<_, _>>()?;
-        Ok(Self { argv, input: File::open("/dev/null")?, output, go, errors })
+        Ok(Self { argv, input: File::open("/dev/null")?, output, go, errors, gains })
     }
 
     /// Forks the child. It ends when this thread ends.
@@ -80,6 +83,9 @@ impl Plan {
             libc::sigemptyset(&raw mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0 {
+                return io::Error::last_os_error();
+            }
+            if self.gains == Gains::Refused && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
                 return io::Error::last_os_error();
             }
             for (from, to) in

@@ -63,6 +63,16 @@ pub enum LaunchError {
     },
 }
 
+/// Whether the program's file may give it capabilities, or another user, that whoever starts it does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gains {
+    /// As anywhere else, so that `sudo` works. Such a program does not get the signal with which our end would end it:
+    /// the kernel clears it (`PR_SET_PDEATHSIG(2const)`).
+    Allowed,
+    /// Never (`PR_SET_NO_NEW_PRIVS(2const)`), so that it ends with us whatever its file has.
+    Refused,
+}
+
 /// A command that was started by us and ends with us.
 pub struct Launched {
     program: String,
@@ -92,7 +102,7 @@ impl Launched {
     /// # Errors
     /// When there is no command, the output cannot be written, or the system has no room for a process. Whether the
     /// program exists shows in [`go`](Self::go).
-    pub fn prepare(argv: &[OsString], output: Option<&Path>) -> Result<Self, LaunchError> {
+    pub fn prepare(argv: &[OsString], output: Option<&Path>, gains: Gains) -> Result<Self, LaunchError> {
         let Some(first) = argv.first().filter(|first| !first.is_empty()) else {
             return Err(LaunchError::NoCommand);
         };
@@ -102,7 +112,7 @@ impl Launched {
 
         let (go_end, go) = io::pipe().map_err(failed)?;
         let (errors, errors_end) = io::pipe().map_err(failed)?;
-        let plan = Plan::new(argv, file, go_end, errors_end).map_err(failed)?;
+        let plan = Plan::new(argv, file, go_end, errors_end, gains).map_err(failed)?;
         let (report, forked) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         let thread = std::thread::Builder::new().name("whywait-launch".to_owned());
