@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::cgroup::cgroup_members;
-use super::launch::{Gains, LaunchError, Launched};
+use super::launch::{LaunchError, Launched};
 use super::proc::{ProcError, command_name, descendants_but, known_inside_as, process_of, stat};
 use super::sockets::{listening_ports, tcp_listeners};
 use crate::units::{Pid, Tid};
@@ -150,7 +150,7 @@ fn own() -> Pid {
 }
 
 fn launch(spec: &TargetSpec) -> Result<Resolved, TargetError> {
-    let launched = Launched::prepare(&spec.command, spec.output.as_deref(), Gains::Allowed)?;
+    let launched = Launched::prepare(&spec.command, spec.output.as_deref())?;
     // The process still has our name.
     let command =
         Path::new(launched.program()).file_name().unwrap_or_default().to_string_lossy().into_owned();

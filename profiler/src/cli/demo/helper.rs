@@ -10,10 +10,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
-    platform::{
-        launch::{Gains, Launched},
-        signals::StopFlag,
-    },
+    platform::{launch::Launched, signals::StopFlag},
     units::Pid,
 };
 
@@ -35,12 +32,13 @@ pub struct Helper {
 impl Helper {
     /// Makes a helper ready to run one of the hidden commands; it does nothing before [`Helper::go`].
     pub fn prepare(what: &'static str, arguments: &[String]) -> Result<Self> {
+        let parent = format!("--parent={}", std::process::id());
         let argv: Vec<OsString> = std::iter::once(OWN_PROGRAM)
             .chain(arguments.iter().map(String::as_str))
+            .chain(std::iter::once(parent.as_str()))
             .map(OsString::from)
             .collect();
-        // It needs no capability, and the program has some where its file was given them.
-        Ok(Self { what, process: Launched::prepare(&argv, None, Gains::Refused)? })
+        Ok(Self { what, process: Launched::prepare(&argv, None)? })
     }
 
     /// Lets it run.

@@ -11,7 +11,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use super::Gains;
 use crate::units::Pid;
 
 /// The byte that lets the child become the program.
@@ -28,7 +27,6 @@ pub(super) struct Plan {
     output: File,
     go: PipeReader,
     errors: PipeWriter,
-    gains: Gains,
 }
 
 impl Plan {
@@ -39,10 +37,9 @@ impl Plan {
         output: File,
         go: PipeReader,
         errors: PipeWriter,
-        gains: Gains,
     ) -> io::Result<Self> {
         let argv = argv.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<_, _>>()?;
-        Ok(Self { argv, input: File::open("/dev/null")?, output, go, errors, gains })
+        Ok(Self { argv, input: File::open("/dev/null")?, output, go, errors })
     }
 
     /// Forks the child. It ends when this thread ends.
@@ -85,9 +82,6 @@ impl Plan {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0 {
                 return io::Error::last_os_error();
             }
-            if self.gains == Gains::Refused && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
-                return io::Error::last_os_error();
-            }
             for (from, to) in
                 [(self.input.as_raw_fd(), 0), (self.output.as_raw_fd(), 1), (self.output.as_raw_fd(), 2)]
             {
@@ -115,6 +109,23 @@ impl Plan {
         // SAFETY: `argv` is made of C strings that live in `self`, and ends with a null pointer.
         unsafe { libc::execvp(argv[0], argv.as_ptr()) };
         io::Error::last_os_error()
+    }
+}
+
+/// See [`super::end_with`].
+#[expect(unsafe_code, reason = "nobody wraps PR_SET_PDEATHSIG here")]
+pub(super) fn end_with(parent: Pid) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // The parent may have ended before the kernel was asked to tell.
+    if std::os::unix::process::parent_id() == parent.0 {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!(
+            "process {parent} is not the one that has started this one, or has ended"
+        )))
     }
 }
 

@@ -63,16 +63,6 @@ pub enum LaunchError {
     },
 }
 
-/// Whether the program's file may give it capabilities, or another user, that whoever starts it does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gains {
-    /// As anywhere else, so that `sudo` works. Such a program does not get the signal with which our end would end it:
-    /// the kernel clears it (`PR_SET_PDEATHSIG(2const)`).
-    Allowed,
-    /// Never (`PR_SET_NO_NEW_PRIVS(2const)`), so that it ends with us whatever its file has.
-    Refused,
-}
-
 /// A command that was started by us and ends with us.
 pub struct Launched {
     program: String,
@@ -84,6 +74,16 @@ pub struct Launched {
     release: Option<Sender<()>>,
     /// The thread that forked the child: the kernel ends the child when that thread ends (`PR_SET_PDEATHSIG`).
     starter: Option<JoinHandle<()>>,
+}
+
+/// Has this process end, by SIGTERM, with the one that launched it. A launched program that cannot rely on its launch calls
+/// this: the kernel forgets the launch's own request when it executes a file with capabilities
+/// (`PR_SET_PDEATHSIG(2const)`), and whywait's may have some.
+///
+/// # Errors
+/// When the kernel refuses, or `parent` is not, or no longer, this process's parent.
+pub fn end_with(parent: Pid) -> io::Result<()> {
+    child::end_with(parent)
 }
 
 enum State {
@@ -102,7 +102,7 @@ impl Launched {
     /// # Errors
     /// When there is no command, the output cannot be written, or the system has no room for a process. Whether the
     /// program exists shows in [`go`](Self::go).
-    pub fn prepare(argv: &[OsString], output: Option<&Path>, gains: Gains) -> Result<Self, LaunchError> {
+    pub fn prepare(argv: &[OsString], output: Option<&Path>) -> Result<Self, LaunchError> {
         let Some(first) = argv.first().filter(|first| !first.is_empty()) else {
             return Err(LaunchError::NoCommand);
         };
@@ -112,7 +112,7 @@ impl Launched {
 
         let (go_end, go) = io::pipe().map_err(failed)?;
         let (errors, errors_end) = io::pipe().map_err(failed)?;
-        let plan = Plan::new(argv, file, go_end, errors_end, gains).map_err(failed)?;
+        let plan = Plan::new(argv, file, go_end, errors_end).map_err(failed)?;
         let (report, forked) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         let thread = std::thread::Builder::new().name("whywait-launch".to_owned());

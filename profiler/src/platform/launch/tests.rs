@@ -12,7 +12,7 @@ fn argv(words: &[&str]) -> Vec<OsString> {
 
 /// A launch whose output goes to a directory of the test.
 fn prepare(dir: &Path, words: &[&str]) -> Launched {
-    Launched::prepare(&argv(words), Some(&dir.join("out")), Gains::Allowed).unwrap()
+    Launched::prepare(&argv(words), Some(&dir.join("out"))).unwrap()
 }
 
 fn ended(launched: &mut Launched) -> ExitStatus {
@@ -48,7 +48,7 @@ fn streams_are_not_ours() {
 /// Without a file given, a new one is made in the temporary directory, with the program's name.
 #[test]
 fn output_has_a_default_place() {
-    let mut launched = Launched::prepare(&argv(&["echo", "hello"]), None, Gains::Allowed).unwrap();
+    let mut launched = Launched::prepare(&argv(&["echo", "hello"]), None).unwrap();
     launched.go().unwrap();
     assert!(ended(&mut launched).success());
     let path = launched.output_path().to_owned();
@@ -61,7 +61,7 @@ fn output_has_a_default_place() {
 #[test]
 fn failures_are_typed() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(Launched::prepare(&[], None, Gains::Allowed), Err(LaunchError::NoCommand)));
+    assert!(matches!(Launched::prepare(&[], None), Err(LaunchError::NoCommand)));
     let mut missing = prepare(dir.path(), &["/nonexistent/no-such-program"]);
     let error = missing.go().unwrap_err();
     assert!(matches!(&error, LaunchError::NotFound { .. }), "{error}");
@@ -71,9 +71,7 @@ fn failures_are_typed() {
     std::fs::write(&plain, "no program").unwrap();
     let mut plain = prepare(dir.path(), &[plain.to_str().unwrap()]);
     assert!(matches!(plain.go(), Err(LaunchError::NotExecutable { .. })));
-    let error = Launched::prepare(&argv(&["true"]), Some(Path::new("/nonexistent/out")), Gains::Allowed)
-        .err()
-        .unwrap();
+    let error = Launched::prepare(&argv(&["true"]), Some(Path::new("/nonexistent/out"))).err().unwrap();
     assert!(matches!(error, LaunchError::Output { .. }));
 }
 
