@@ -14,7 +14,9 @@ use crate::{process, tree};
 /// Requests per measurement in an emulated guest, which does a hundredth of the host's rate.
 const GUEST_REQUESTS: u32 = 200;
 
-/// What the script says first.
+/// What the script says before what `whywait doctor` prints.
+pub const DOCTOR: &str = "GUEST_DOCTOR";
+/// What it says after that, and before the tests.
 pub const READY: &str = "GUEST_READY";
 
 /// One test of one compiled test program.
@@ -98,7 +100,7 @@ fn functions(program: &Path, more: &[&str]) -> Result<Vec<String>> {
 pub fn script(tests: &[Test], first: usize, binaries: &Binaries, limit: Duration) -> Result<String> {
     let mut script = format!(
         "export WHYWAIT_BIN={} DEMO_SERVERS_BIN={} WHYWAIT_TEST_REQUESTS={GUEST_REQUESTS} WHYWAIT_TEST_SLOW=1 \
-         WHYWAIT_TEST_CACHE={}\ncd {}\necho {READY}\n",
+         WHYWAIT_TEST_CACHE={}\ncd {}\necho {DOCTOR}\n\"$WHYWAIT_BIN\" doctor\necho {READY}\n",
         quoted(&binaries.whywait().to_string_lossy()),
         quoted(&binaries.demo_servers().to_string_lossy()),
         quoted(&tree::cache("")?.to_string_lossy()),

@@ -27,6 +27,8 @@ impl fmt::Display for Verdict {
 pub struct Column {
     /// The kernel's release.
     pub release: String,
+    /// What `whywait doctor` printed there.
+    pub doctor: String,
     /// One for each test.
     pub verdicts: Vec<Verdict>,
 }
@@ -90,18 +92,37 @@ pub fn markdown(tests: &[String], columns: &[Column]) -> String {
 
 /// The whole of `docs/kernels.md`.
 pub fn page(tests: &[String], columns: &[Column]) -> String {
-    let mut summaries = String::new();
+    let (mut summaries, mut doctors) = (String::new(), String::new());
     for column in columns {
         let _ = writeln!(summaries, "- {}", column.summary());
+        let _ = write!(doctors, "\n### {}\n\n```text\n{}\n```\n", column.release, column.doctor);
     }
-    format!(
-        "# Tests by kernel\n\n\
-         Written by `cargo xtask matrix`, which boots Debian's kernels in emulated machines and runs there, one at a time, \
-         the tests on live servers, with fewer requests and without a word about absolute times.\n\n\
-         {summaries}\n{}",
-        markdown(tests, columns)
-    )
+    format!("{INTRODUCTION}\n{summaries}\n{}{DIAGNOSES}{doctors}", markdown(tests, columns))
 }
+
+const INTRODUCTION: &str = "\
+# Kernels
+
+whywait needs Linux 5.18 or later with BTF, on x86-64. Where a kernel has no socket tracepoints (before 6.3), socket
+operations are taken from system calls and arrivals from `tcp_probe`; `sockets_by` of `explain --json` says which, and
+`io_uring` is not seen then, as its operations are no system calls.
+
+The continuous integration runs every test on the machine's own kernel. What follows was written by
+
+```sh
+cargo xtask setup --matrix
+cargo xtask matrix
+```
+
+which boots Debian's kernels in virtual machines that see the host's files, and runs the tests of `tests/` in them, one at
+a time, with at most 200 requests a load. The machines are emulated and 30 to 100 times slower than their host, so
+nothing is said about absolute times there (`WHYWAIT_TEST_SLOW`): numbers of requests, states and switches are compared as
+exactly as anywhere. Two rules are relaxed: time found outside of where it was planted has no upper limit, and planted wall
+time may be found as CPU time, as far as the kernel says that the server was on a CPU. *Skipped* is what a test says itself
+when it cannot run there, and why.
+";
+
+const DIAGNOSES: &str = "\n## What `whywait doctor` says there\n";
 
 #[cfg(test)]
 mod tests {
@@ -122,9 +143,14 @@ mod tests {
         let columns = [
             Column {
                 release: "6.1".to_owned(),
+                doctor: String::new(),
                 verdicts: vec![Verdict::Passed, Verdict::Skipped("a|b".to_owned())],
             },
-            Column { release: "6.12".to_owned(), verdicts: vec![Verdict::Passed, Verdict::Passed] },
+            Column {
+                release: "6.12".to_owned(),
+                doctor: String::new(),
+                verdicts: vec![Verdict::Passed, Verdict::Passed],
+            },
         ];
         let table = markdown(&["k::one".to_owned(), "k::two".to_owned()], &columns);
         assert_eq!(
