@@ -8,6 +8,7 @@ mod kernels;
 mod plan;
 mod report;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -85,11 +86,11 @@ fn tests(kernels: &[Kernel], args: &Args) -> Result<()> {
     for kernel in kernels {
         columns.push(on_kernel(kernel, &tests, &binaries, limit)?);
     }
-    let names: Vec<String> = tests.iter().map(Test::name).collect();
-    println!("{}", report::markdown(&names, &columns));
-    if args.filter.is_none() && args.kernels.is_empty() {
+    println!("{}", report::markdown(&columns));
+    if args.filter.is_none() {
+        columns.iter().try_for_each(keep)?;
         let file = tree::root().join("docs/kernels.md");
-        std::fs::write(&file, report::page(&names, &columns)).context("cannot write docs/kernels.md")?;
+        std::fs::write(&file, report::page(&kept()?)).context("cannot write docs/kernels.md")?;
         println!("matrix: docs/kernels.md: written");
     }
     let failed: Vec<&str> =
@@ -98,6 +99,34 @@ fn tests(kernels: &[Kernel], args: &Args) -> Result<()> {
         bail!("tests failed on {}", failed.join(", "));
     }
     Ok(())
+}
+
+/// Where the newest column of each kernel is kept, so that kernels can be run one by one.
+fn columns_dir() -> PathBuf {
+    tree::target().join("matrix")
+}
+
+fn keep(column: &Column) -> Result<()> {
+    let dir = columns_dir();
+    std::fs::create_dir_all(&dir).context("cannot make the folder for the results")?;
+    let text = serde_json::to_string_pretty(column).context("cannot write a result down")?;
+    let file = dir.join(format!("{}.json", column.release));
+    std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// The columns of all kernels that were run, oldest kernel first.
+fn kept() -> Result<Vec<Column>> {
+    let mut columns = Vec::new();
+    for series in Series::ALL {
+        let file = columns_dir().join(format!("{}.json", Kernel::fetch(series)?.release));
+        if let Ok(text) = std::fs::read_to_string(&file) {
+            columns.push(
+                serde_json::from_str(&text)
+                    .with_context(|| format!("{} is no result: remove it", file.display()))?,
+            );
+        }
+    }
+    Ok(columns)
 }
 
 /// Runs the tests in one guest after the other until each has a verdict. A test in which a guest stops is tried again in
@@ -145,6 +174,7 @@ fn on_kernel(kernel: &Kernel, tests: &[Test], binaries: &Binaries, limit: Durati
             stopped_in = Some(next);
         }
     }
-    let verdicts = verdicts.into_iter().flatten().collect();
+    let names = tests.iter().map(Test::name);
+    let verdicts = names.zip(verdicts).filter_map(|(name, verdict)| Some((name, verdict?))).collect();
     Ok(Column { release: kernel.release.clone(), doctor, verdicts })
 }

@@ -12,7 +12,7 @@ use crate::test::{Binaries, MEASURING, SKIP_LOG};
 use crate::{process, tree};
 
 /// Requests per measurement in an emulated guest, which does a hundredth of the host's rate.
-const GUEST_REQUESTS: u32 = 200;
+const GUEST_REQUESTS: u32 = 100;
 
 /// What the script says before what `whywait doctor` prints.
 pub const DOCTOR: &str = "GUEST_DOCTOR";
@@ -72,6 +72,7 @@ pub fn list() -> Result<Vec<Test>> {
             }
         }
     }
+    tests.sort_by_key(Test::name);
     Ok(tests)
 }
 
