@@ -15,6 +15,7 @@ mod report;
 mod rules;
 mod settings;
 mod threads;
+mod user;
 mod whywait;
 
 pub use bpf::{BpfObjects, Kind as BpfKind};
@@ -27,4 +28,5 @@ pub use report::{Breakdown, Group, Latency, Report, STATES, ThreadUsage};
 pub use rules::{Serial, kernel_test, skip};
 pub use settings::{patience, requests, slow};
 pub use threads::{SchedTimes, Switches, sched_times, stolen_us, switches, thread_ids};
+pub use user::{Cap, User, cap_set, credentials};
 pub use whywait::{Ended, Whywait, whywait_command};

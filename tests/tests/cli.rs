@@ -1,12 +1,11 @@
 //! The command line: exit codes, errors in one sentence, and the JSON contract.
 
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 use whywait_tests::{
-    Client, DemoServer, Ended, Guard, Report, STATES, TestServer, Whywait, kernel_test, requests, skip,
+    Client, DemoServer, Ended, Guard, Report, STATES, TestServer, Whywait, kernel_test, requests,
     whywait_command,
 };
 
@@ -208,22 +207,4 @@ fn assert_contract(report: &Value) {
         expected.sort_unstable();
         assert_eq!(states, expected, "the states in {path}");
     }
-}
-
-/// Without privileges one sentence says which are missing, and nothing is left attached.
-#[test]
-fn without_privileges() {
-    const NOBODY: u32 = 65534;
-    if !rustix::process::geteuid().is_root() {
-        return skip("privileges", "not root, so nobody else's privileges can be tried");
-    }
-    let server = TestServer::start("read-write");
-    let mut command = whywait_command(&["explain", "--json", "--pid", &server.pid().to_string()]);
-    let ended = Whywait::start({
-        command.uid(NOBODY).gid(NOBODY);
-        command
-    })
-    .end(Duration::from_secs(10));
-    assert_fails(&ended, &["root", "CAP_BPF", "CAP_PERFMON"]);
-    assert_eq!(server.connect().ask("/"), server.connect().ask("/"), "the server goes on");
 }

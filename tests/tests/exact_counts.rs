@@ -2,12 +2,12 @@
 //!
 //! The load generator offers 2,000 requests a second for 5 s, entirely inside whywait's window. What it got answered is the
 //! truth; a server that cannot hold the rate (Gunicorn, on a small machine) answers fewer, and exactly those must be
-//! found. Half of what is offered must be answered, or the test would prove little.
+//! found. Half of what is offered must be answered (a tenth on an emulated machine), or the test would prove little.
 
 use std::time::Duration;
 
 use whywait_tests::{
-    DemoServer, Load, RealServer, Report, Whywait, gunicorn, kernel_test, nginx, node, patience,
+    DemoServer, Load, RealServer, Report, Whywait, gunicorn, kernel_test, nginx, node, patience, slow,
 };
 
 const RATE: u32 = 2000;
@@ -22,7 +22,8 @@ fn measure(pid: u32, load: &Load) -> Report {
     let answered = load.run().requests;
     assert!(!whywait.has_ended(), "the load ends inside the window");
     let offered = load.offered();
-    assert!(answered * 2 >= offered, "only {answered} of {offered} requests were answered");
+    let least = if slow() { offered / 10 } else { offered / 2 };
+    assert!(answered >= least, "only {answered} of {offered} requests were answered");
     let report = whywait.stop();
     report.assert_exactly(answered);
     report

@@ -1,10 +1,13 @@
 //! However whywait ends, nothing of it stays in the kernel and its target goes on undisturbed.
 
+use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use whywait_tests::{
-    BpfKind, BpfObjects, Client, DemoServer, Signal, Whywait, kernel_test, thread_ids, wait_until,
+    BpfKind, BpfObjects, Cap, Client, DemoServer, Signal, User, Whywait, kernel_test, skip, thread_ids,
+    wait_until, whywait_command,
 };
 
 /// A server under load, watched; what whywait has in the kernel meanwhile.
@@ -76,4 +79,73 @@ fn a_target_that_is_killed_is_reported() {
     let report = whywait.finish(Duration::from_secs(5));
     assert!(report.target_ended, "the report says that the target ended");
     report.assert_exactly(50);
+}
+
+/// The processes that a process has started, whichever of its threads did.
+fn children(pid: u32) -> Vec<u32> {
+    let lists = thread_ids(pid).into_iter().map(|tid| {
+        // A thread can have ended meanwhile.
+        fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).unwrap_or_default()
+    });
+    let ids = |list: String| {
+        list.split_whitespace().map(|id| id.parse().expect("a process id")).collect::<Vec<u32>>()
+    };
+    lists.flat_map(ids).collect()
+}
+
+/// The words of a process's command line; none once it has ended.
+fn command_line(pid: u32) -> Vec<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    text.split_terminator('\0').map(str::to_owned).collect()
+}
+
+/// `whywait demo`, killed in the middle of its load, takes its two servers, its load generator and its programs with it.
+fn kill_demo(demo: Command) {
+    let whywait = Whywait::start(demo);
+    let under_load = wait_until(Duration::from_secs(20), || {
+        let running =
+            |helper: &&u32| command_line(**helper).get(1).is_some_and(|word| word.starts_with("__"));
+        children(whywait.pid()).iter().filter(running).count() == 3
+    });
+    let helpers = children(whywait.pid());
+    let what: Vec<Vec<String>> = helpers.iter().map(|pid| command_line(*pid)).collect();
+    assert!(under_load, "two servers and a load generator, whywait's children: {what:?}");
+    let objects = BpfObjects::held_by(whywait.pid());
+    assert!(objects.count(BpfKind::Link) > 3, "attached programs under load: {objects:?}");
+
+    whywait.signal(Signal::KILL);
+    assert_eq!(whywait.end(Duration::ZERO).status.code(), None, "killed");
+
+    let ended = || helpers.iter().all(|pid| command_line(*pid).is_empty());
+    let gone = wait_until(Duration::from_secs(5), || ended() && objects.still_there().is_empty());
+    let left: Vec<_> = helpers.iter().map(|pid| (pid, command_line(*pid))).collect();
+    if !ended() {
+        for pid in &helpers {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        }
+    }
+    assert!(gone, "left behind: {left:?}, in the kernel {:?}", objects.still_there());
+}
+
+const DEMO: [&str; 5] = ["demo", "--duration", "60", "--rate", "50"];
+
+#[test]
+fn a_demo_that_is_killed_takes_its_servers_with_it() {
+    let Some(_serial) = kernel_test() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut demo = whywait_command(&DEMO);
+    demo.env("TMPDIR", dir.path());
+    kill_demo(demo);
+}
+
+/// A program that has capabilities is executed anew without the signal that its parent's end would send it
+/// (`PR_SET_PDEATHSIG(2const)`), unless that is seen to.
+#[test]
+fn so_does_one_with_file_capabilities() {
+    let Some(_serial) = kernel_test() else { return };
+    let user = User::new();
+    if let Err(error) = user.give(&[Cap::Bpf, Cap::Perfmon]) {
+        return skip("file capabilities", &format!("the file system of temporary files keeps none: {error}"));
+    }
+    kill_demo(user.command_by_file(&DEMO));
 }

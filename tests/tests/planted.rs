@@ -133,9 +133,11 @@ fn check(report: &Report, plant: &Plant, answered: u64, planted_us: f64, schedul
     for state in STATES {
         let it_is = found.total_us(state);
         if state == planted_state {
-            // A wall time includes the wait for a CPU; a CPU time does not.
+            // A wall time includes the wait for a CPU, and the system calls around what is waited for, which take their
+            // time where each instruction is emulated; a CPU time includes neither.
+            let calls_us = if slow() { on_cpu_us } else { 0.0 };
             let without_cpu =
-                if plant.kind == Kind::OnCpu { 0.0 } else { run_queue_us + waking_us + stolen_us };
+                if plant.kind == Kind::OnCpu { 0.0 } else { run_queue_us + waking_us + stolen_us + calls_us };
             assert!(it_is >= FOUND * planted_us - without_cpu, "too little {state} in {told}");
         }
         let own = if state == planted_state { planted_us } else { 0.0 };

@@ -26,7 +26,9 @@ pub fn burn(time: Duration, mut between: impl FnMut()) -> Duration {
         let Some(left) = time.checked_sub(used).filter(|left| !left.is_zero()) else { return used };
         // Half of the rest each time: a CPU that gets slower meanwhile (another hyper-thread, a lower clock) makes one
         // step longer than planned, but the whole only if it is more than twice as slow.
-        turns = turns_for(left, 0.5 * done / used.as_secs_f64().max(1e-9) / 1e9);
+        let planned = turns_for(left, 0.5 * done / used.as_secs_f64().max(1e-9) / 1e9);
+        // Where the clock advances with the timer's ticks only, nothing seems to have been used at first.
+        turns = planned.min(turns_for(Duration::from_nanos(2), done));
     }
 }
 

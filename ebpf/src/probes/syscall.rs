@@ -19,6 +19,7 @@ use crate::{
     files,
     globals::SOCKETS_BY_SYSCALL,
     maps::SYSCALLS,
+    mem::peek_user,
     task::{Registers, Task, ThreadState},
 };
 
@@ -79,8 +80,7 @@ fn socket_call(task: Task, thread: &mut ThreadState, number: i32, ret: i64, regi
         syscalls::READ | syscalls::READV | syscalls::PREADV2 => receive(task, thread, ret, registers, 0),
         syscalls::RECVFROM => receive(task, thread, ret, registers, registers.arg(3)),
         syscalls::RECVMSG => receive(task, thread, ret, registers, registers.arg2()),
-        // The number of messages is not that of bytes; it is as good a sign that there were some.
-        syscalls::RECVMMSG => receive(task, thread, ret, registers, registers.arg(3)),
+        syscalls::RECVMMSG => receive(task, thread, in_messages(ret, registers), registers, registers.arg(3)),
         syscalls::WRITE
         | syscalls::WRITEV
         | syscalls::PWRITEV2
@@ -102,6 +102,13 @@ fn socket_call(task: Task, thread: &mut ThreadState, number: i32, ret: i64, regi
         syscalls::CONNECT => connected(task, thread, ret, registers),
         _ => {}
     }
+}
+
+/// What `recvmmsg` returns is the number of messages. That is as good a sign of bytes as theirs, but for the end of a stream,
+/// which is one message without any: `msg_len` of `struct mmsghdr`, behind a `struct msghdr` of 56 bytes (`linux/socket.h`).
+#[inline(always)]
+fn in_messages(ret: i64, registers: Registers) -> i64 {
+    if ret > 0 && peek_user::<u32>(registers.arg1() + 56) == Some(0) { 0 } else { ret }
 }
 
 #[inline(always)]

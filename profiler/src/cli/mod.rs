@@ -32,11 +32,11 @@ enum Command {
     /// Tell what this kernel and these privileges allow, and what is missing for the rest
     Doctor(doctor::Args),
     #[command(name = reference::SERVE, hide = true)]
-    Serve(demo_servers::ServeArgs),
+    Serve(reference::Args<demo_servers::ServeArgs>),
     #[command(name = reference::UPSTREAM, hide = true)]
-    Upstream(demo_servers::upstream::UpstreamConfig),
+    Upstream(reference::Args<demo_servers::upstream::UpstreamConfig>),
     #[command(name = reference::LOAD, hide = true)]
-    Load(demo_servers::load::LoadArgs),
+    Load(reference::Args<demo_servers::load::LoadArgs>),
 }
 
 /// Runs a command. Exit codes: 0 done, 1 failed, 2 bad usage (clap's own).
@@ -46,7 +46,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Serve(args) => reference::run_server(&args),
-        Command::Upstream(config) => reference::run_upstream(config),
+        Command::Upstream(args) => reference::run_upstream(&args),
         Command::Load(args) => reference::run_load(&args),
     };
     match result {

@@ -11,7 +11,10 @@ use demo_servers::{
     upstream::{self, UpstreamConfig},
 };
 
-use crate::platform::signals::StopFlag;
+use crate::{
+    platform::{launch, signals::StopFlag},
+    units::Pid,
+};
 
 /// Name of the hidden command that runs a reference server.
 pub const SERVE: &str = "__serve";
@@ -20,12 +23,29 @@ pub const UPSTREAM: &str = "__upstream";
 /// Name of the hidden command that makes load.
 pub const LOAD: &str = "__load";
 
+/// Arguments of a hidden command.
+#[derive(Debug, clap::Args)]
+pub struct Args<A: clap::Args> {
+    /// The process that it belongs to, and ends with
+    #[arg(long, value_name = "PID")]
+    parent: u32,
+    #[command(flatten)]
+    own: A,
+}
+
+impl<A: clap::Args> Args<A> {
+    fn end_with_parent(&self) -> Result<()> {
+        launch::end_with(Pid(self.parent)).context("cannot see to it that this process ends with whywait")
+    }
+}
+
 /// Serves until SIGTERM.
 ///
 /// # Errors
 /// Those of [`serve`].
-pub fn run_server(args: &ServeArgs) -> Result<ExitCode> {
-    serve(args.model, &args.config)?;
+pub fn run_server(args: &Args<ServeArgs>) -> Result<ExitCode> {
+    args.end_with_parent()?;
+    serve(args.own.model, &args.own.config)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -33,8 +53,9 @@ pub fn run_server(args: &ServeArgs) -> Result<ExitCode> {
 ///
 /// # Errors
 /// Those of [`upstream::serve`].
-pub fn run_upstream(config: UpstreamConfig) -> Result<ExitCode> {
-    upstream::serve(&config)?;
+pub fn run_upstream(args: &Args<UpstreamConfig>) -> Result<ExitCode> {
+    args.end_with_parent()?;
+    upstream::serve(&args.own)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -42,8 +63,9 @@ pub fn run_upstream(config: UpstreamConfig) -> Result<ExitCode> {
 ///
 /// # Errors
 /// Those of [`load::run_and_print`].
-pub fn run_load(args: &LoadArgs) -> Result<ExitCode> {
+pub fn run_load(args: &Args<LoadArgs>) -> Result<ExitCode> {
+    args.end_with_parent()?;
     let stop = StopFlag::install().context("cannot watch for SIGTERM")?;
-    load::run_and_print(args, &stop.flag())?;
+    load::run_and_print(&args.own, &stop.flag())?;
     Ok(ExitCode::SUCCESS)
 }

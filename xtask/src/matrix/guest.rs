@@ -45,15 +45,25 @@ pub enum Outcome {
     Exited(i32),
     /// The machine stopped first: a panic of its kernel, or of its emulator.
     Died,
-    /// It was still running when its time was up.
+    /// It was still running, or had been silent for too long, when its time was up.
     TimedOut,
+}
+
+/// How long a guest may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// In all.
+    pub whole: Duration,
+    /// Without a line on its console. An emulated machine can stop for good, with all its processes, when its host was
+    /// suspended.
+    pub silent: Duration,
 }
 
 /// Boots `kernel`, runs a shell command in it as root and hands each line of the console to `line`.
 ///
 /// # Errors
 /// When the machine cannot be made or started. What happens inside it is an [`Outcome`].
-pub fn run(kernel: &Kernel, command: &str, limit: Duration, mut line: impl FnMut(&str)) -> Result<Outcome> {
+pub fn run(kernel: &Kernel, command: &str, limits: Limits, mut line: impl FnMut(&str)) -> Result<Outcome> {
     let work = tempfile::tempdir().context("cannot create a temporary folder")?;
     let initrd = initrd(kernel, command, work.path())?;
     let mut machine =
@@ -70,10 +80,11 @@ pub fn run(kernel: &Kernel, command: &str, limit: Duration, mut line: impl FnMut
             }
         }
     });
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + limits.whole;
     let mut status = None;
     let outcome = loop {
-        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match lines.recv_timeout(left.min(limits.silent)) {
             Ok(text) => match exit_status(&text) {
                 Some(code) => status = Some(code),
                 None => line(&text),

@@ -8,6 +8,7 @@ mod kernels;
 mod plan;
 mod report;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ pub use kernels::{Kernel, Series};
 
 use crate::test::Binaries;
 use crate::tree;
-use guest::Outcome;
+use guest::{Limits, Outcome};
 use plan::Test;
 use report::{Column, Verdict};
 
@@ -53,7 +54,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// Runs the command on each kernel; the first that does not succeed there gives the status of this program.
 fn shell(kernels: &[Kernel], command: &str) -> Result<ExitCode> {
     for kernel in kernels {
-        let outcome = guest::run(kernel, command, Duration::from_mins(30), |line| println!("{line}"))?;
+        let limit = Duration::from_mins(30);
+        let limits = Limits { whole: limit, silent: limit };
+        let outcome = guest::run(kernel, command, limits, |line| println!("{line}"))?;
         match outcome {
             Outcome::Exited(0) => {}
             Outcome::Exited(status) => {
@@ -83,11 +86,11 @@ fn tests(kernels: &[Kernel], args: &Args) -> Result<()> {
     for kernel in kernels {
         columns.push(on_kernel(kernel, &tests, &binaries, limit)?);
     }
-    let names: Vec<String> = tests.iter().map(Test::name).collect();
-    println!("{}", report::markdown(&names, &columns));
-    if args.filter.is_none() && args.kernels.is_empty() {
+    println!("{}", report::markdown(&columns));
+    if args.filter.is_none() {
+        columns.iter().try_for_each(keep)?;
         let file = tree::root().join("docs/kernels.md");
-        std::fs::write(&file, report::page(&names, &columns)).context("cannot write docs/kernels.md")?;
+        std::fs::write(&file, report::page(&kept()?)).context("cannot write docs/kernels.md")?;
         println!("matrix: docs/kernels.md: written");
     }
     let failed: Vec<&str> =
@@ -98,18 +101,50 @@ fn tests(kernels: &[Kernel], args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Runs the tests in one guest after the other until each has a verdict; a guest that dies costs the test it died in.
+/// Where the newest column of each kernel is kept, so that kernels can be run one by one.
+fn columns_dir() -> PathBuf {
+    tree::target().join("matrix")
+}
+
+fn keep(column: &Column) -> Result<()> {
+    let dir = columns_dir();
+    std::fs::create_dir_all(&dir).context("cannot make the folder for the results")?;
+    let text = serde_json::to_string_pretty(column).context("cannot write a result down")?;
+    let file = dir.join(format!("{}.json", column.release));
+    std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// The columns of all kernels that were run, oldest kernel first.
+fn kept() -> Result<Vec<Column>> {
+    let mut columns = Vec::new();
+    for series in Series::ALL {
+        let file = columns_dir().join(format!("{}.json", Kernel::fetch(series)?.release));
+        if let Ok(text) = std::fs::read_to_string(&file) {
+            columns.push(
+                serde_json::from_str(&text)
+                    .with_context(|| format!("{} is no result: remove it", file.display()))?,
+            );
+        }
+    }
+    Ok(columns)
+}
+
+/// Runs the tests in one guest after the other until each has a verdict. A test in which a guest stops is tried again in
+/// another one, once.
 fn on_kernel(kernel: &Kernel, tests: &[Test], binaries: &Binaries, limit: Duration) -> Result<Column> {
     let mut verdicts: Vec<Option<Verdict>> = vec![None; tests.len()];
+    let (mut stopped_in, mut doctor) = (None, String::new());
     while let Some(first) = verdicts.iter().position(Option::is_none) {
         let rest = tests.len() - first;
         println!("matrix: {}: booting for {rest} tests", kernel.release);
-        let script = plan::script(tests, first, binaries, limit);
+        let script = plan::script(tests, first, binaries, limit)?;
         // Booting takes some seconds, but up to a minute on a busy host.
-        let whole = Duration::from_mins(2) + limit * u32::try_from(rest).unwrap_or(u32::MAX);
+        let margin = Duration::from_mins(2);
+        let whole = margin + limit * u32::try_from(rest).unwrap_or(u32::MAX);
+        let limits = Limits { whole, silent: limit + margin };
         let mut log = Vec::new();
         let mut booted = false;
-        let outcome = guest::run(kernel, &script, whole, |line| match report::parse(line) {
+        let outcome = guest::run(kernel, &script, limits, |line| match report::parse(line) {
             Some((index, verdict)) => {
                 if let (Some(slot), Some(test)) = (verdicts.get_mut(index), tests.get(index)) {
                     println!("matrix: {}: {}: {verdict}", kernel.release, test.name());
@@ -120,7 +155,12 @@ fn on_kernel(kernel: &Kernel, tests: &[Test], binaries: &Binaries, limit: Durati
                 }
                 log.clear();
             }
-            None if line == plan::READY => booted = true,
+            None if line == plan::DOCTOR => log.clear(),
+            None if line == plan::READY => {
+                booted = true;
+                doctor = log.join("\n").trim().to_owned();
+                log.clear();
+            }
             None => log.push(line.to_owned()),
         })?;
         if let Some(next) = verdicts.iter().position(Option::is_none) {
@@ -128,8 +168,13 @@ fn on_kernel(kernel: &Kernel, tests: &[Test], binaries: &Binaries, limit: Durati
             if !booted {
                 bail!("the machine with {} ran no test ({outcome:?}); its console is above", kernel.release);
             }
-            verdicts[next] = Some(Verdict::Failed("the machine stopped in it".to_owned()));
+            if stopped_in == Some(next) {
+                verdicts[next] = Some(Verdict::Failed("the machine stopped in it, twice".to_owned()));
+            }
+            stopped_in = Some(next);
         }
     }
-    Ok(Column { release: kernel.release.clone(), verdicts: verdicts.into_iter().flatten().collect() })
+    let names = tests.iter().map(Test::name);
+    let verdicts = names.zip(verdicts).filter_map(|(name, verdict)| Some((name, verdict?))).collect();
+    Ok(Column { release: kernel.release.clone(), doctor, verdicts })
 }

@@ -12,9 +12,11 @@ use crate::test::{Binaries, MEASURING, SKIP_LOG};
 use crate::{process, tree};
 
 /// Requests per measurement in an emulated guest, which does a hundredth of the host's rate.
-const GUEST_REQUESTS: u32 = 200;
+const GUEST_REQUESTS: u32 = 100;
 
-/// What the script says first.
+/// What the script says before what `whywait doctor` prints.
+pub const DOCTOR: &str = "GUEST_DOCTOR";
+/// What it says after that, and before the tests.
 pub const READY: &str = "GUEST_READY";
 
 /// One test of one compiled test program.
@@ -38,11 +40,19 @@ struct Message {
     executable: Option<PathBuf>,
     #[serde(default)]
     target: Option<Target>,
+    #[serde(default)]
+    profile: Option<Profile>,
 }
 
 #[derive(Deserialize)]
 struct Target {
     name: String,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    /// Built to run its tests, unlike a program that those start.
+    test: bool,
 }
 
 /// Compiles the test programs and asks each for its tests; ignored ones are left out.
@@ -62,6 +72,7 @@ pub fn list() -> Result<Vec<Test>> {
             }
         }
     }
+    tests.sort_by_key(Test::name);
     Ok(tests)
 }
 
@@ -70,6 +81,7 @@ fn test_programs(messages: &str) -> Vec<(String, PathBuf)> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter(|message| message.profile.as_ref().is_some_and(|profile| profile.test))
         .filter_map(|message| Some((message.target?.name, message.executable?)))
         .collect()
 }
@@ -83,12 +95,16 @@ fn functions(program: &Path, more: &[&str]) -> Result<Vec<String>> {
 }
 
 /// Runs the tests from the `first` on and says after each, on a line of its own, how it ended.
-pub fn script(tests: &[Test], first: usize, binaries: &Binaries, limit: Duration) -> String {
+///
+/// # Errors
+/// When there is no place for the cache, in which the host's run of the tests has put Gunicorn.
+pub fn script(tests: &[Test], first: usize, binaries: &Binaries, limit: Duration) -> Result<String> {
     let mut script = format!(
-        "export WHYWAIT_BIN={} DEMO_SERVERS_BIN={} WHYWAIT_TEST_REQUESTS={GUEST_REQUESTS} WHYWAIT_TEST_SLOW=1\n\
-         cd {}\necho {READY}\n",
+        "export WHYWAIT_BIN={} DEMO_SERVERS_BIN={} WHYWAIT_TEST_REQUESTS={GUEST_REQUESTS} WHYWAIT_TEST_SLOW=1 \
+         WHYWAIT_TEST_CACHE={}\ncd {}\necho {DOCTOR}\n\"$WHYWAIT_BIN\" doctor\necho {READY}\n",
         quoted(&binaries.whywait().to_string_lossy()),
         quoted(&binaries.demo_servers().to_string_lossy()),
+        quoted(&tree::cache("")?.to_string_lossy()),
         quoted(&tree::root().join("tests").to_string_lossy()),
     );
     for (index, test) in tests.iter().enumerate().skip(first) {
@@ -103,7 +119,7 @@ pub fn script(tests: &[Test], first: usize, binaries: &Binaries, limit: Duration
              status=$?; echo; echo \"GUEST_TEST {index} $status $(head -n 1 ${SKIP_LOG} 2>/dev/null)\"\n"
         );
     }
-    script
+    Ok(script)
 }
 
 /// A word as the shell takes it literally.
@@ -120,7 +136,9 @@ mod tests {
         let messages = concat!(
             r#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}"#,
             "\n",
-            r#"{"reason":"compiler-artifact","target":{"name":"kernel"},"executable":"/t/kernel-1"}"#,
+            r#"{"reason":"compiler-artifact","target":{"name":"server"},"profile":{"test":false},"executable":"/t/server"}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"kernel"},"profile":{"test":true},"executable":"/t/kernel-1"}"#,
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );

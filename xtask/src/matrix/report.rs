@@ -1,9 +1,12 @@
 //! How the tests ended in the guests, as a table.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
+use serde::{Deserialize, Serialize};
+
 /// How one test ended on one kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// It held.
     Passed,
@@ -23,23 +26,26 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// The verdicts of one kernel, in the order of the tests.
+/// The verdicts of one kernel.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// The kernel's release.
     pub release: String,
-    /// One for each test.
-    pub verdicts: Vec<Verdict>,
+    /// What `whywait doctor` printed there.
+    pub doctor: String,
+    /// By the names of the tests.
+    pub verdicts: BTreeMap<String, Verdict>,
 }
 
 impl Column {
     /// Whether any test failed.
     pub fn failed(&self) -> bool {
-        self.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Failed(_)))
+        self.verdicts.values().any(|verdict| matches!(verdict, Verdict::Failed(_)))
     }
 
     fn summary(&self) -> String {
         let count =
-            |wanted: fn(&Verdict) -> bool| self.verdicts.iter().filter(|verdict| wanted(verdict)).count();
+            |wanted: fn(&Verdict) -> bool| self.verdicts.values().filter(|verdict| wanted(verdict)).count();
         format!(
             "{}: {} passed, {} skipped, {} failed",
             self.release,
@@ -67,20 +73,21 @@ pub fn parse(line: &str) -> Option<(usize, Verdict)> {
 }
 
 /// The table alone: a row for each test, a column for each kernel.
-pub fn markdown(tests: &[String], columns: &[Column]) -> String {
+pub fn markdown(columns: &[Column]) -> String {
+    let tests: BTreeSet<&String> = columns.iter().flat_map(|column| column.verdicts.keys()).collect();
     let mut table = String::from("| test |");
     for column in columns {
         let _ = write!(table, " {} |", column.release);
     }
     table.push_str("\n| --- |");
     table.push_str(&" --- |".repeat(columns.len()));
-    for (row, test) in tests.iter().enumerate() {
+    for test in tests {
         let _ = write!(table, "\n| `{test}` |");
         for column in columns {
             let cell = column
                 .verdicts
-                .get(row)
-                .map_or_else(String::new, |verdict| verdict.to_string().replace('|', "\\|"));
+                .get(test)
+                .map_or_else(|| "not run".to_owned(), |verdict| verdict.to_string().replace('|', "\\|"));
             let _ = write!(table, " {cell} |");
         }
     }
@@ -89,19 +96,38 @@ pub fn markdown(tests: &[String], columns: &[Column]) -> String {
 }
 
 /// The whole of `docs/kernels.md`.
-pub fn page(tests: &[String], columns: &[Column]) -> String {
-    let mut summaries = String::new();
+pub fn page(columns: &[Column]) -> String {
+    let (mut summaries, mut doctors) = (String::new(), String::new());
     for column in columns {
         let _ = writeln!(summaries, "- {}", column.summary());
+        let _ = write!(doctors, "\n### {}\n\n```text\n{}\n```\n", column.release, column.doctor);
     }
-    format!(
-        "# Tests by kernel\n\n\
-         Written by `cargo xtask matrix`, which boots Debian's kernels in emulated machines and runs there, one at a time, \
-         the tests on live servers, with fewer requests and without a word about absolute times.\n\n\
-         {summaries}\n{}",
-        markdown(tests, columns)
-    )
+    format!("{INTRODUCTION}\n{summaries}\n{}{DIAGNOSES}{doctors}", markdown(columns))
 }
+
+const INTRODUCTION: &str = "\
+# Kernels
+
+whywait needs Linux 5.18 or later with BTF, on x86-64. Where a kernel has no socket tracepoints (before 6.3), socket
+operations are taken from system calls and arrivals from `tcp_probe`; `sockets_by` of `explain --json` says which, and
+`io_uring` is not seen then, as its operations are no system calls.
+
+The continuous integration runs every test on the machine's own kernel. What follows was written by
+
+```sh
+cargo xtask setup --matrix
+cargo xtask matrix
+```
+
+which boots Debian's kernels in virtual machines that see the host's files, and runs the tests of `tests/` in them, one at
+a time, with at most 100 requests a load. The machines are emulated and 30 to 100 times slower than their host, so
+nothing is said about absolute times there (`WHYWAIT_TEST_SLOW`): numbers of requests, states and switches are compared as
+exactly as anywhere. Two rules are relaxed: time found outside of where it was planted has no upper limit, and planted wall
+time may be found as CPU time, as far as the kernel says that the server was on a CPU. *Skipped* is what a test says itself
+when it cannot run there, and why.
+";
+
+const DIAGNOSES: &str = "\n## What `whywait doctor` says there\n";
 
 #[cfg(test)]
 mod tests {
@@ -119,18 +145,20 @@ mod tests {
 
     #[test]
     fn table_has_a_row_for_each_test() {
-        let columns = [
-            Column {
-                release: "6.1".to_owned(),
-                verdicts: vec![Verdict::Passed, Verdict::Skipped("a|b".to_owned())],
-            },
-            Column { release: "6.12".to_owned(), verdicts: vec![Verdict::Passed, Verdict::Passed] },
-        ];
-        let table = markdown(&["k::one".to_owned(), "k::two".to_owned()], &columns);
+        let column = |release: &str, two: Option<Verdict>| Column {
+            release: release.to_owned(),
+            doctor: String::new(),
+            verdicts: [("k::one", Some(Verdict::Passed)), ("k::two", two)]
+                .into_iter()
+                .filter_map(|(name, verdict)| Some((name.to_owned(), verdict?)))
+                .collect(),
+        };
+        let columns = [column("6.1", Some(Verdict::Skipped("a|b".to_owned()))), column("6.12", None)];
+        let table = markdown(&columns);
         assert_eq!(
             table,
             "| test | 6.1 | 6.12 |\n| --- | --- | --- |\n| `k::one` | passed | passed |\n\
-             | `k::two` | skipped (a\\|b) | passed |\n"
+             | `k::two` | skipped (a\\|b) | not run |\n"
         );
         assert!(columns[0].summary().ends_with("1 passed, 1 skipped, 0 failed"));
     }

@@ -32,8 +32,10 @@ pub struct Helper {
 impl Helper {
     /// Makes a helper ready to run one of the hidden commands; it does nothing before [`Helper::go`].
     pub fn prepare(what: &'static str, arguments: &[String]) -> Result<Self> {
+        let parent = format!("--parent={}", std::process::id());
         let argv: Vec<OsString> = std::iter::once(OWN_PROGRAM)
             .chain(arguments.iter().map(String::as_str))
+            .chain(std::iter::once(parent.as_str()))
             .map(OsString::from)
             .collect();
         Ok(Self { what, process: Launched::prepare(&argv, None)? })

@@ -112,6 +112,23 @@ impl Plan {
     }
 }
 
+/// See [`super::end_with`].
+#[expect(unsafe_code, reason = "nobody wraps PR_SET_PDEATHSIG here")]
+pub(super) fn end_with(parent: Pid) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // The parent may have ended before the kernel was asked to tell.
+    if std::os::unix::process::parent_id() == parent.0 {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!(
+            "process {parent} is not the one that has started this one, or has ended"
+        )))
+    }
+}
+
 /// How our child ended, if it has; it stays uncollected.
 pub(super) fn exit_status(pid: Pid) -> Option<ExitStatus> {
     wait_for(pid, libc::WNOHANG | libc::WNOWAIT)

@@ -76,6 +76,16 @@ pub struct Launched {
     starter: Option<JoinHandle<()>>,
 }
 
+/// Has this process end, by SIGTERM, with the one that launched it. A launched program that cannot rely on its launch calls
+/// this: the kernel forgets the launch's own request when it executes a file with capabilities
+/// (`PR_SET_PDEATHSIG(2const)`), and whywait's may have some.
+///
+/// # Errors
+/// When the kernel refuses, or `parent` is not, or no longer, this process's parent.
+pub fn end_with(parent: Pid) -> io::Result<()> {
+    child::end_with(parent)
+}
+
 enum State {
     /// The child waits for a byte in `go`, and will write to `errors` if it cannot become the program.
     Waiting { go: PipeWriter, errors: PipeReader },
