@@ -12,6 +12,7 @@ pub fn measure(pid: u32, load: &Load) -> Report {
     let offered = load.offered();
     assert!(answered * 2 >= offered, "only {answered} of {offered} requests were answered");
     let report = whywait.stop();
+    println!("{answered} of {offered} requests answered, {} found", report.requests.count);
     report.assert_exactly(answered);
     report
 }
