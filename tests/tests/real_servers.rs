@@ -123,30 +123,42 @@ fn apache_event() {
     http(apache(Mpm::Event), RATE, |load| load);
 }
 
-/// pgbench counts transactions; with `--select-only` each is one statement, thus one turn.
+/// Runs pgbench, which counts transactions; with `--select-only` each is one statement, thus one turn.
 ///
 /// It adds, on each connection, two turns at the start (the question whether the server encrypts, which is answered by one
 /// byte; the start-up packet, which is answered by "authenticated, ready") and a farewell at the end, which nobody answers.
-/// Besides the clients' connections it has one of its own before them, on which it asks two questions: how many branches
-/// there are, which is the scale, and whether the accounts are partitioned.
-#[test]
-fn postgresql_under_pgbench() {
-    let Some(_serial) = kernel_test() else { return };
+/// Before the clients' connections it has one of its own, on which it asks two questions: how many branches there are, which
+/// is the scale, and whether the accounts are partitioned.
+fn postgresql_under(load: &Pgbench) {
     let Some(server) = postgres() else { return };
-    let clients = 8;
-    let load = Pgbench { clients, transactions: requests(3000) / clients };
     let whywait = Whywait::on(server.pid());
-    let transactions = server.run(&load);
+    let transactions = server.run(load);
     let report = whywait.stop();
-    assert_eq!(transactions, clients * load.transactions, "transactions that pgbench processed");
-    let connections = clients + 1;
+    assert_eq!(transactions, load.clients * load.transactions, "transactions that pgbench processed");
+    let connections = 1 + if load.reconnect { transactions } else { load.clients };
+    let found = &report.requests;
+    println!("{transactions} transactions, {connections} connections, {} turns found", found.count);
     assert_eq!(
-        (report.requests.count, report.requests.unanswered, report.requests.in_flight),
+        (found.count, found.unanswered, found.in_flight),
         (transactions + 2 * connections + 2, connections, 0),
-        "requests found, unanswered, in flight of {transactions} transactions; lost {:?}",
+        "requests found, unanswered, in flight; lost {:?}",
         report.lost
     );
     report.assert_nothing_lost();
+}
+
+/// A process for each of eight connections.
+#[test]
+fn postgresql_under_pgbench() {
+    let Some(_serial) = kernel_test() else { return };
+    postgresql_under(&Pgbench { clients: 8, transactions: requests(3000) / 8, reconnect: false });
+}
+
+/// A process for each transaction.
+#[test]
+fn postgresql_under_pgbench_with_a_connection_for_each_transaction() {
+    let Some(_serial) = kernel_test() else { return };
+    postgresql_under(&Pgbench { clients: 4, transactions: requests(200) / 4, reconnect: true });
 }
 
 /// Runs redis-benchmark, which counts commands, and checks that so many turns were found; it starts with one turn more, on a
@@ -158,6 +170,7 @@ fn redis_under(shape: impl FnOnce(&mut RedisBenchmark)) {
     let whywait = Whywait::on(server.pid());
     let commands = load.run(&server);
     let report = whywait.stop();
+    println!("{commands} commands completed, {} turns found", report.requests.count);
     assert_eq!(commands, load.commands, "commands that redis-benchmark completed");
     report.assert_exactly(commands / u64::from(load.pipeline) + 1);
 }

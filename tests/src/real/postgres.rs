@@ -1,4 +1,4 @@
-//! PostgreSQL, and `pgbench`.
+//! `PostgreSQL`, and `pgbench`.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -11,7 +11,7 @@ use crate::guard::wait_until;
 
 /// Where Debian keeps the programs of each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
-/// PostgreSQL refuses to run as root.
+/// `PostgreSQL` refuses to run as root.
 const USER: &str = "postgres";
 
 /// A cluster of its own, with pgbench's tables.
@@ -21,7 +21,7 @@ pub struct Postgres {
     programs: PathBuf,
 }
 
-/// PostgreSQL that does not wait for the disk.
+/// `PostgreSQL` that does not wait for the disk.
 pub fn postgres() -> Option<Postgres> {
     let Some(programs) = newest_version() else {
         skip_server("postgresql", &format!("PostgreSQL is not installed under {VERSIONS}"));
@@ -79,7 +79,8 @@ impl Postgres {
             self.client("pgbench")
                 .args(["--select-only", "--no-vacuum"])
                 .args(["--client", &load.clients.to_string(), "--jobs", "1"])
-                .args(["--transactions", &load.transactions.to_string()]),
+                .args(["--transactions", &load.transactions.to_string()])
+                .args(load.reconnect.then_some("--connect")),
         );
         processed(&text).unwrap_or_else(|| panic!("pgbench does not say what it did: {text}"))
     }
@@ -92,6 +93,8 @@ pub struct Pgbench {
     pub clients: u64,
     /// Transactions of each, of one statement.
     pub transactions: u64,
+    /// A connection for each transaction.
+    pub reconnect: bool,
 }
 
 /// Reads `number of transactions actually processed: 3000/3000`.
