@@ -8,6 +8,7 @@ mod binaries;
 mod bpf;
 mod client;
 mod demo;
+mod exact;
 mod guard;
 mod own;
 mod real;
@@ -21,9 +22,13 @@ mod whywait;
 pub use bpf::{BpfObjects, Kind as BpfKind};
 pub use client::{Client, Stream};
 pub use demo::{DemoServer, Load};
+pub use exact::measure;
 pub use guard::{Guard, Signal, wait_until};
 pub use own::TestServer;
-pub use real::{RealServer, gunicorn, nginx, node};
+pub use real::{
+    Executor, Mpm, NodeApp, Pgbench, Postgres, RealServer, RedisBenchmark, apache, gunicorn, java, nginx,
+    node, postgres, redis,
+};
 pub use report::{Breakdown, Group, Latency, Report, STATES, ThreadUsage};
 pub use rules::{Serial, kernel_test, skip};
 pub use settings::{patience, requests, slow};

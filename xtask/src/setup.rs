@@ -23,7 +23,9 @@ const EBPF_PACKAGES: &[&str] = &[
 ];
 /// What the tests start, measure with and isolate with.
 const TEST_PACKAGES: &[&str] =
-    &["nginx", "wrk", "python3.11-venv", "tmux", "iproute2", "util-linux", "libcap2-bin", "procps"];
+    &["wrk", "python3.11-venv", "tmux", "iproute2", "util-linux", "libcap2-bin", "procps"];
+/// Servers of other people, and their clients.
+const SERVER_PACKAGES: &[&str] = &["nginx", "apache2-bin", "postgresql-15", "redis-server", "redis-tools"];
 /// What boots the second kernels.
 const MATRIX_PACKAGES: &[&str] = &["qemu-system-x86", "busybox-static", "cpio", "zstd", "xz-utils"];
 
@@ -45,11 +47,9 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     packages("eBPF toolchain", EBPF_PACKAGES)?;
     packages("test tools", TEST_PACKAGES)?;
-    if process::find("node").is_some() {
-        step("node", "ok");
-    } else {
-        packages("node", &["nodejs"])?;
-    }
+    packages("servers", SERVER_PACKAGES)?;
+    program("node", "nodejs")?;
+    program("javac", "openjdk-17-jdk-headless")?;
     if args.matrix {
         packages("virtual machines", MATRIX_PACKAGES)?;
         for series in Series::ALL {
@@ -89,6 +89,15 @@ fn packages(what: &str, wanted: &[&str]) -> Result<()> {
     apt(&[&["install", "--yes", "--quiet", "--no-install-recommends"], missing.as_slice()].concat(), &list)?;
     step(what, &format!("installed {list}"));
     Ok(())
+}
+
+/// Installs a package, unless its program is there, from wherever.
+fn program(name: &str, package: &str) -> Result<()> {
+    if process::find(name).is_some() {
+        step(name, "ok");
+        return Ok(());
+    }
+    packages(name, &[package])
 }
 
 /// The wanted packages that `dpkg-query` does not list as installed.

@@ -1,0 +1,57 @@
+//! Node.js.
+
+use std::process::Command;
+
+use super::{RealServer, free_port, on_path, scratch, write};
+
+/// How a Node.js server does its work.
+#[derive(Clone, Copy, Debug)]
+pub enum NodeApp {
+    /// On its loop.
+    Plain,
+    /// In the thread pool, by `crypto.pbkdf2`.
+    Pool,
+    /// On the loops of two workers, which get their connections from the first process.
+    Cluster,
+}
+
+impl NodeApp {
+    fn source(self) -> &'static str {
+        match self {
+            Self::Plain => {
+                "\
+const http = require('http');
+const head = {'content-type': 'text/plain', 'content-length': 6};
+http.createServer((request, response) => { response.writeHead(200, head); response.end('hello\\n'); })
+  .listen(+process.argv[2], '127.0.0.1');
+"
+            }
+            Self::Pool => {
+                "\
+const crypto = require('crypto'), http = require('http');
+http.createServer((request, response) => {
+  crypto.pbkdf2('password', 'salt', 500, 64, 'sha512', (error, key) => response.end(key.toString('hex')));
+}).listen(+process.argv[2], '127.0.0.1');
+"
+            }
+            Self::Cluster => {
+                "\
+const cluster = require('cluster'), http = require('http');
+const head = {'content-type': 'text/plain', 'content-length': 6};
+if (cluster.isPrimary) { cluster.fork(); cluster.fork(); }
+else http.createServer((request, response) => { response.writeHead(200, head); response.end('hello\\n'); })
+  .listen(+process.argv[2], '127.0.0.1');
+"
+            }
+        }
+    }
+}
+
+/// Node.js with this application.
+pub fn node(app: NodeApp) -> Option<RealServer> {
+    let program = on_path("node")?;
+    let (dir, port) = (scratch(), free_port());
+    let path = dir.path().join("server.js");
+    write(&path, app.source());
+    Some(RealServer::start_http(Command::new(program).arg(&path).arg(port.to_string()), port, dir))
+}
