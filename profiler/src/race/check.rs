@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::{perf::PerfCounts, row::Counts, usage::ProcCounts};
 use crate::units::fmt_count;
 
+/// What two sources may count differently.
+pub(super) const CPU_TIME: &str = "CPU time";
 /// By how much two sources may differ.
 const TOLERANCE: f64 = 0.05;
 /// Counts may differ by this many: the window and the counters do not begin and end at one instant.
@@ -56,11 +58,11 @@ pub(super) fn differences(
     let switches = ebpf.context_switches() as f64;
     let mut pairs = vec![
         ("requests", ebpf.requests as f64, answered as f64, "load", 0.0),
-        ("CPU time", ebpf.cpu_us, procfs.cpu_us(), "procfs", TICKS_US),
+        (CPU_TIME, ebpf.cpu_us, procfs.cpu_us(), "procfs", TICKS_US),
     ];
     if let Some(perf) = perf {
         pairs.push(("switches", switches, perf.context_switches as f64, "perf", FEW));
-        pairs.push(("CPU time", ebpf.cpu_us, perf.task_clock_ns as f64 / 1e3, "perf", TICKS_US));
+        pairs.push((CPU_TIME, ebpf.cpu_us, perf.task_clock_ns as f64 / 1e3, "perf", TICKS_US));
     }
     if let Some(counted) = procfs.context_switches {
         pairs.push(("switches", switches, counted as f64, "procfs", FEW));

@@ -54,9 +54,10 @@ pub(super) enum Mark {
 }
 
 /// All tables, in their order.
-pub(super) const TABLES: [Table; 3] = [
+pub(super) const TABLES: [Table; 4] = [
     Table { title: "Speed", columns: SPEED },
     Table { title: "Cost of a request", columns: COST },
+    Table { title: "Time of a request", columns: TIME },
     Table { title: "Do the sources agree?", columns: SOURCES },
 ];
 
@@ -100,9 +101,18 @@ const COST: &[Column] = &[
     column!("futex", "waits", "futex_waits", Mean, Less, |row| Some(row.per_request.futex_waits)),
     column!("created", "thread", "threads_created", Mean, Less, |row| Some(row.per_request.threads_created)),
     column!("", "proc.", "processes_created", Mean, Less, |row| Some(row.per_request.processes_created)),
-    column!("time in", "run queue", "run_queue_us", Time, Less, |row| Some(row.per_request.run_queue_us)),
+    column!("page", "faults", "page_faults", Mean, Less, |row| row.per_request.page_faults),
+    column!("", "cycles", "cycles", Count, Less, |row| row.per_request.cycles),
+    column!("", "instr.", "instructions", Count, Less, |row| row.per_request.instructions),
+];
+
+const TIME: &[Column] = &[
+    column!("", "in all", "mean_us", Time, Less, |row| Some(row.latency_us.mean)),
+    column!("", "on CPU", "on_cpu_us", Time, Less, |row| Some(row.per_request.on_cpu_us)),
+    column!("", "run queue", "run_queue_us", Time, Less, |row| Some(row.per_request.run_queue_us)),
     column!("", "locks", "lock_us", Time, Less, |row| Some(row.per_request.lock_us)),
     column!("", "queues", "queue_us", Time, Less, |row| Some(row.per_request.queue_us)),
+    column!("", "the rest", "rest_us", Time, Less, |row| Some(row.per_request.rest_us)),
 ];
 
 const SOURCES: &[Column] = &[
@@ -124,13 +134,6 @@ const SOURCES: &[Column] = &[
     column!("", "/proc", "cpu_us_procfs", Time, Neutral, |row| Some(row.procfs.cpu_us())),
     column!("migrations", "eBPF", "migrations_ebpf", Count, Neutral, |row| Some(row.ebpf.migrations as f64)),
     column!("", "perf", "migrations_perf", Count, Neutral, |row| row.perf.map(|perf| perf.migrations as f64)),
-];
-
-/// Columns that only some machines have, and that the text leaves out.
-pub(super) const MORE: &[Column] = &[
-    column!("", "faults", "page_faults", Mean, Less, |row| row.per_request.page_faults),
-    column!("", "cycles", "cycles", Count, Less, |row| row.per_request.cycles),
-    column!("", "instructions", "instructions", Count, Less, |row| row.per_request.instructions),
 ];
 
 impl Show {
@@ -157,6 +160,11 @@ fn bytes(value: f64) -> String {
 }
 
 impl Column {
+    /// Whether any of the rows has such a figure.
+    pub(super) fn is_known(&self, rows: &[Row]) -> bool {
+        rows.iter().any(|row| (self.value)(row).is_some())
+    }
+
     /// The best and the worst of a column, by the place of their row; none where they are almost the same, or where so many
     /// are the best that it says nothing.
     pub(super) fn marks(&self, rows: &[Row]) -> Vec<Option<Mark>> {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{
-    column::{Column, MORE, TABLES},
+    column::{Column, TABLES},
     report::Race,
 };
 
@@ -12,7 +12,7 @@ use super::{
 /// # Errors
 /// When it cannot be written.
 pub fn write_csv(race: &Race, out: &mut dyn Write) -> io::Result<()> {
-    let columns: Vec<&Column> = TABLES.iter().flat_map(|table| table.columns).chain(MORE).collect();
+    let columns: Vec<&Column> = TABLES.iter().flat_map(|table| table.columns).collect();
     let mut head = vec!["name", "option", "value"];
     head.extend(columns.iter().map(|column| column.key));
     head.push("check");

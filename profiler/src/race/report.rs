@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{row::Row, sweep::Knob};
+use super::{check::CPU_TIME, row::Row, sweep::Knob};
 use crate::units::{fmt_count, fmt_us};
 
 /// The load that all servers were under, and the machine.
@@ -153,6 +153,13 @@ impl Race {
         );
         for row in &self.rows {
             notes.extend(about(row));
+        }
+        if self.rows.iter().any(|row| row.check.iter().any(|difference| difference.what == CPU_TIME)) {
+            notes.push(
+                "CPU time is not the same thing everywhere: perf leaves out the switches themselves, /proc counts in \
+                 ticks of 10 ms a process, and it alone has what a process does after its exit."
+                    .to_owned(),
+            );
         }
         let absent = self.rows.iter().find_map(|row| row.perf_absent.as_deref());
         notes.extend(absent.map(|why| format!("No performance counters to compare with: {why}.")));

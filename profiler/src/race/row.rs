@@ -15,6 +15,9 @@ use crate::{
     report::{AtOnce, Breakdowns, Explanation, Latency, Lost},
 };
 
+/// States in which a request waits that nobody works on.
+const QUEUES: &[State] = &[State::AcceptQueue, State::RecvQueue, State::AppQueue];
+
 /// What was measured beside the observation.
 pub struct Measured<'a> {
     /// The run as whywait saw it.
@@ -95,12 +98,16 @@ pub struct Cost {
     pub threads_created: f64,
     /// Processes created.
     pub processes_created: f64,
+    /// Time on a CPU while it is worked on, in microseconds.
+    pub on_cpu_us: f64,
     /// Time without a CPU, in microseconds.
     pub run_queue_us: f64,
     /// Time blocked on a lock, in microseconds.
     pub lock_us: f64,
     /// Time in queues (`accept_queue`, `recv_queue` and `app_queue`), in microseconds.
     pub queue_us: f64,
+    /// Time in all other states, in microseconds.
+    pub rest_us: f64,
     /// Page faults, by the performance counters.
     pub page_faults: Option<f64>,
     /// CPU cycles, where the hardware counts them.
@@ -172,10 +179,12 @@ impl Row {
         let ebpf = Counts::of(observation);
         let each = |count: f64| if ebpf.requests == 0 { 0.0 } else { count / ebpf.requests as f64 };
         let of = |count: u64| each(count as f64);
-        let in_states = |states: &[State]| {
+        let in_states = |states: &[State]| -> f64 {
             let times = explanation.breakdown_us.mean.0.iter();
             times.filter(|(state, _)| states.contains(state)).map(|(_, time)| time).sum()
         };
+        let told = [&[State::OnCpu][..], &[State::RunQueue], &[State::Lock], QUEUES].map(in_states);
+        let [on_cpu_us, run_queue_us, lock_us, queue_us] = told;
         let (perf, perf_absent) = match perf {
             Ok(counts) => (Some(counts), None),
             Err(why) => (None, Some(why)),
@@ -191,9 +200,11 @@ impl Row {
             futex_waits: of(ebpf.futex_waits),
             threads_created: of(ebpf.threads_created),
             processes_created: of(ebpf.processes_created),
-            run_queue_us: in_states(&[State::RunQueue]),
-            lock_us: in_states(&[State::Lock]),
-            queue_us: in_states(&[State::AcceptQueue, State::RecvQueue, State::AppQueue]),
+            on_cpu_us,
+            run_queue_us,
+            lock_us,
+            queue_us,
+            rest_us: rest(explanation.requests.latency_us.mean - told.iter().sum::<f64>()),
             page_faults: perf.map(|perf| of(perf.page_faults)),
             cycles: perf.and_then(|perf| perf.cycles).map(of),
             instructions: perf.and_then(|perf| perf.instructions).map(of),
@@ -234,4 +245,9 @@ impl Row {
     pub fn label(&self) -> String {
         self.setting.map_or_else(|| self.name.clone(), |setting| format!("{} {setting}", self.name))
     }
+}
+
+/// What is left of a mean when its parts are taken off, each of which is rounded to a nanosecond.
+fn rest(us: f64) -> f64 {
+    if us < 0.005 { 0.0 } else { us }
 }

@@ -48,6 +48,7 @@ fn write_one(
     let columns: Vec<(&Column, Vec<String>, Vec<Option<Mark>>, usize)> = table
         .columns
         .iter()
+        .filter(|column| column.is_known(&race.rows))
         .map(|column| {
             let cells: Vec<String> =
                 race.rows.iter().map(|row| column.show.write((column.value)(row))).collect();

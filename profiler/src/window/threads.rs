@@ -114,7 +114,9 @@ impl Threads {
             usage.running = None;
         } else {
             usage.running = Some(event.at);
-            usage.migrations += u64::from(interval.left_cpu != event.cpu);
+            // A new thread has never been on the CPU of who created it.
+            let born = interval.flags & off_cpu::BORN != 0;
+            usage.migrations += u64::from(!born && interval.left_cpu != event.cpu);
         }
     }
 
