@@ -66,6 +66,13 @@ pub struct Args {
     /// Run with each of these values: threads=1,2,4,8 (default model: thread-pool), workers=1,2,4 (prefork) or connections=8,64
     #[arg(long, value_name = "OPTION=VALUES")]
     sweep: Option<Sweep>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What becomes of the figures; by default a table for people.
+#[derive(Debug, clap::Args)]
+struct Output {
     /// Print one JSON object (whywait.race/1) and nothing else
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -85,7 +92,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     privileges::check()?;
     let stop = StopFlag::install().context("cannot watch for Ctrl-C")?;
     // Opened before anything runs: minutes of measuring must not end in a mistyped folder.
-    let page = args.html.as_ref().map(|path| {
+    let page = args.output.html.as_ref().map(|path| {
         let file = File::create(path).with_context(|| format!("cannot write the page to {}", path.display()));
         file.map(BufWriter::new)
     });
@@ -110,10 +117,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         write_html(&race, &mut page).and_then(|()| page.flush()).context("cannot write the page")?;
     }
     let mut out = io::stdout().lock();
-    if args.json {
+    if args.output.json {
         serde_json::to_writer_pretty(&mut out, &race)?;
         writeln!(out)?;
-    } else if args.csv {
+    } else if args.output.csv {
         write_csv(&race, &mut out)?;
     } else {
         write_table(&race, Palette::of_stdout(), &mut out)?;
@@ -143,8 +150,8 @@ fn hold(race: &mut Race, track: &Track, heats: &[Heat], stop: &StopFlag) {
         }
         match run {
             Ok(ran) => {
-                let rate = fmt_count(rounded(ran.row.requests_per_second));
-                eprintln!("{back}{head}{rate:>8} requests a second");
+                let speed = fmt_count(rounded(ran.row.requests_per_second));
+                eprintln!("{back}{head}{speed:>8} requests a second");
                 race.hardware_absent = race.hardware_absent.take().or(ran.hardware_absent);
                 race.rows.push(ran.row);
             }

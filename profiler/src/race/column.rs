@@ -61,6 +61,13 @@ pub(super) const TABLES: [Table; 4] = [
     Table { title: "Do the sources agree?", columns: SOURCES },
 ];
 
+/// The lines of a column's head.
+pub(super) const HEADS: [fn(&Column) -> &'static str; 2] = [|column| column.group, |column| column.title];
+
+/// What figures mean that could be taken for something else.
+pub(super) const LEGEND: &str = "– not known. Latency is inside the server, from the arrival of a request's first byte to \
+                                 the last write of its answer. perf's migrations are also those of threads that wait.";
+
 macro_rules! column {
     ($group:literal, $title:literal, $key:literal, $show:ident, $better:ident, $value:expr) => {
         Column {
@@ -88,8 +95,9 @@ const SPEED: &[Column] = &[
 ];
 
 const COST: &[Column] = &[
-    column!("CPU", "user", "cpu_user_us", Time, Less, |row| Some(row.per_request.cpu_user_us)),
-    column!("time", "kernel", "cpu_kernel_us", Time, Less, |row| Some(row.per_request.cpu_kernel_us)),
+    column!("CPU time", "in all", "cpu_us", Time, Less, |row| Some(row.per_request.cpu_us)),
+    column!("", "user", "cpu_user_us", Time, Less, |row| row.per_request.cpu_user_us),
+    column!("", "kernel", "cpu_kernel_us", Time, Less, |row| row.per_request.cpu_kernel_us),
     column!("switches", "volunt.", "voluntary_switches", Mean, Less, |row| Some(
         row.per_request.voluntary_switches
     )),
@@ -143,11 +151,10 @@ impl Show {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts, and below 2^53")]
         let whole = || fmt_count(value.round() as u64);
         match self {
-            Self::Count => whole(),
             Self::Mean if value == 0.0 => "0".to_owned(),
             Self::Mean if value < 0.005 => "<0.01".to_owned(),
             Self::Mean if value < 99.995 => format!("{value:.2}"),
-            Self::Mean => whole(),
+            Self::Mean | Self::Count => whole(),
             Self::Time => fmt_us(value),
             Self::Bytes => bytes(value),
         }

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use self::plot::{Line, Series, bars, lines, spread};
 use super::{
-    column::{Column, Mark, Show, TABLES, Table},
+    column::{Column, HEADS, LEGEND, Mark, Show, TABLES, Table},
     report::Race,
     row::Row,
 };
@@ -44,8 +44,8 @@ pub fn write_html(race: &Race, out: &mut dyn Write) -> io::Result<()> {
         }
         writeln!(
             out,
-            "<p class=\"faint\"><b class=\"best\">+</b> best of its column, <b class=\"worst\">!</b> worst; – not known. \
-             Latency is inside the server: from the arrival of a request's first byte to the last write of its answer.</p>"
+            "<p class=\"faint\"><b class=\"best\">+</b> best of its column, <b class=\"worst\">!</b> worst; {}</p>",
+            escaped(LEGEND)
         )?;
     }
     let notes = race.notes();
@@ -76,10 +76,8 @@ fn write_bars(race: &Race, out: &mut dyn Write) -> io::Result<()> {
         ("p99.9", |row| row.latency_us.p999),
     ]);
     spread(out, "Latency (each step is ten times the last)", &labels, &latency)?;
-    let cpu = series(&[
-        ("user", |row| row.per_request.cpu_user_us),
-        ("kernel", |row| row.per_request.cpu_kernel_us),
-    ]);
+    let undivided = |row: &Row| row.per_request.cpu_us - user(row) - kernel(row);
+    let cpu = series(&[("user", user), ("kernel", kernel), ("not divided", undivided)]);
     bars(out, "CPU time of a request", &labels, &cpu, Show::Time)?;
     let switches = series(&[
         ("voluntary", |row| row.per_request.voluntary_switches),
@@ -129,9 +127,15 @@ fn write_sweep(race: &Race, out: &mut dyn Write) -> io::Result<()> {
 fn write_one(table: &Table, race: &Race, out: &mut dyn Write) -> io::Result<()> {
     let columns: Vec<&Column> = table.columns.iter().filter(|column| column.is_known(&race.rows)).collect();
     writeln!(out, "<h2>{}</h2>\n<div class=\"wide\"><table>\n<thead>", table.title)?;
-    for head in [|column: &Column| column.group, |column: &Column| column.title] {
-        let cells: String = columns.iter().map(|column| format!("<th>{}</th>", head(column))).collect();
-        writeln!(out, "<tr><th></th>{cells}</tr>")?;
+    for head in HEADS {
+        if columns.iter().all(|column| head(column).is_empty()) {
+            continue;
+        }
+        write!(out, "<tr><th></th>")?;
+        for column in &columns {
+            write!(out, "<th>{}</th>", head(column))?;
+        }
+        writeln!(out, "</tr>")?;
     }
     writeln!(out, "</thead>\n<tbody>")?;
     let marks: Vec<Vec<Option<Mark>>> = columns.iter().map(|column| column.marks(&race.rows)).collect();
@@ -149,6 +153,14 @@ fn write_one(table: &Table, race: &Race, out: &mut dyn Write) -> io::Result<()> 
         writeln!(out, "</tr>")?;
     }
     writeln!(out, "</tbody>\n</table></div>")
+}
+
+fn user(row: &Row) -> f64 {
+    row.per_request.cpu_user_us.unwrap_or(0.0)
+}
+
+fn kernel(row: &Row) -> f64 {
+    row.per_request.cpu_kernel_us.unwrap_or(0.0)
 }
 
 /// The text as HTML: a server's name is the user's.

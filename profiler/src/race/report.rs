@@ -136,8 +136,8 @@ impl Race {
             slower * 100.0,
             switches(most),
             switches(best),
-            fmt_us(cpu(most)),
-            fmt_us(cpu(best)),
+            fmt_us(most.per_request.cpu_us),
+            fmt_us(best.per_request.cpu_us),
         ))
     }
 
@@ -161,6 +161,13 @@ impl Race {
                     .to_owned(),
             );
         }
+        if self.rows.iter().any(|row| row.per_request.cpu_user_us.is_none()) {
+            notes.push(
+                "User and kernel time of processes that live for a request or two are not told: what no tick of the \
+                 clock meets the kernel takes for user time."
+                    .to_owned(),
+            );
+        }
         let absent = self.rows.iter().find_map(|row| row.perf_absent.as_deref());
         notes.extend(absent.map(|why| format!("No performance counters to compare with: {why}.")));
         if absent.is_none() {
@@ -169,11 +176,6 @@ impl Race {
         }
         notes
     }
-}
-
-/// CPU time of a request in microseconds.
-fn cpu(row: &Row) -> f64 {
-    row.per_request.cpu_user_us + row.per_request.cpu_kernel_us
 }
 
 /// What was not as it should be in a run.

@@ -18,6 +18,9 @@ use crate::{
 /// States in which a request waits that nobody works on.
 const QUEUES: &[State] = &[State::AcceptQueue, State::RecvQueue, State::AppQueue];
 
+/// Processes that serve fewer requests than this are too short for a division of their CPU time.
+const SHORT_LIVED: u64 = 100;
+
 /// What was measured beside the observation.
 pub struct Measured<'a> {
     /// The run as whywait saw it.
@@ -80,10 +83,12 @@ impl Counts {
 /// What a request costs in the mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Cost {
-    /// CPU time in user mode, from `/proc`, in microseconds.
-    pub cpu_user_us: f64,
-    /// CPU time in the kernel, from `/proc`, in microseconds.
-    pub cpu_kernel_us: f64,
+    /// CPU time in microseconds, from `/proc`: also what a process does after its exit.
+    pub cpu_us: f64,
+    /// Of that, in user mode; `None` where processes live so shortly that the kernel does not know.
+    pub cpu_user_us: Option<f64>,
+    /// Of that, in the kernel, likewise.
+    pub cpu_kernel_us: Option<f64>,
     /// Switches by which a thread gave the CPU up.
     pub voluntary_switches: f64,
     /// Switches by which a thread lost the CPU.
@@ -190,9 +195,13 @@ impl Row {
             Err(why) => (None, Some(why)),
         };
         let counted = observation.slice.syscalls.is_some() && observation.pipeline.in_slice() > 0;
+        // The kernel divides a process's CPU time by what its ticks met; one that none met counts as user mode
+        // (`cputime_adjust` in kernel/sched/cputime.c).
+        let split = ebpf.processes_created * SHORT_LIVED <= ebpf.requests;
         let per_request = Cost {
-            cpu_user_us: each(procfs.cpu_user_us),
-            cpu_kernel_us: each(procfs.cpu_kernel_us),
+            cpu_us: each(procfs.cpu_us()),
+            cpu_user_us: split.then(|| each(procfs.cpu_user_us)),
+            cpu_kernel_us: split.then(|| each(procfs.cpu_kernel_us)),
             voluntary_switches: of(ebpf.voluntary_switches),
             involuntary_switches: of(ebpf.involuntary_switches),
             migrations: of(ebpf.migrations),

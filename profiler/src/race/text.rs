@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{
-    column::{Column, Mark, TABLES, Table},
+    column::{Column, HEADS, LEGEND, Mark, TABLES, Table},
     report::Race,
 };
 use crate::report::{Palette, Tone, paragraph};
@@ -21,7 +21,7 @@ pub fn write_table(race: &Race, palette: Palette, out: &mut dyn Write) -> io::Re
             write_one(table, race, &labels, palette, out)?;
         }
         writeln!(out)?;
-        paragraph(out, "", "+ best of its column, ! worst; – not known. Latency is inside the server.")?;
+        paragraph(out, "", &format!("+ best of its column, ! worst; {LEGEND}"))?;
     }
     for line in race.conclusions() {
         paragraph(out, "", &line)?;
@@ -36,6 +36,37 @@ pub fn write_table(race: &Race, palette: Palette, out: &mut dyn Write) -> io::Re
     Ok(())
 }
 
+/// A column as it is written.
+struct Written<'a> {
+    column: &'a Column,
+    cells: Vec<String>,
+    marks: Vec<Option<Mark>>,
+    width: usize,
+}
+
+impl<'a> Written<'a> {
+    fn new(column: &'a Column, race: &Race) -> Self {
+        let cells: Vec<String> = race.rows.iter().map(|row| column.show.write((column.value)(row))).collect();
+        let heads = HEADS.iter().map(|head| columns(head(column)));
+        let width = cells.iter().map(|cell| columns(cell)).chain(heads).max().unwrap_or(0);
+        Self { column, cells, marks: column.marks(&race.rows), width }
+    }
+
+    /// A cell with its mark, one column from its neighbour.
+    fn cell(&self, at: usize, palette: Palette) -> String {
+        let cell = format!("{:>width$}", self.cells[at], width = self.width);
+        match self.marks[at] {
+            Some(Mark::Best) => format!(" {}", palette.paint(Tone::Good, &format!("{cell}+"))),
+            Some(Mark::Worst) => format!(" {}", palette.paint(Tone::Bad, &format!("{cell}!"))),
+            None => format!(" {cell} "),
+        }
+    }
+}
+
+fn columns(text: &str) -> usize {
+    text.chars().count()
+}
+
 fn write_one(
     table: &Table,
     race: &Race,
@@ -43,41 +74,22 @@ fn write_one(
     palette: Palette,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let width = |text: &str| text.chars().count();
-    let label = labels.iter().map(|label| width(label)).max().unwrap_or(0).max(width(table.title));
-    let columns: Vec<(&Column, Vec<String>, Vec<Option<Mark>>, usize)> = table
-        .columns
-        .iter()
-        .filter(|column| column.is_known(&race.rows))
-        .map(|column| {
-            let cells: Vec<String> =
-                race.rows.iter().map(|row| column.show.write((column.value)(row))).collect();
-            let widest = cells.iter().map(|cell| width(cell)).max().unwrap_or(0);
-            let widest = widest.max(width(column.title)).max(width(column.group));
-            (column, cells, column.marks(&race.rows), widest)
-        })
-        .collect();
-    let heads: [fn(&Column) -> &str; 2] = [|column| column.group, |column| column.title];
-    for (at, head) in heads.into_iter().enumerate() {
+    let label = labels.iter().map(|label| columns(label)).max().unwrap_or(0).max(columns(table.title));
+    let known = table.columns.iter().filter(|column| column.is_known(&race.rows));
+    let written: Vec<Written<'_>> = known.map(|column| Written::new(column, race)).collect();
+    for (at, head) in HEADS.iter().enumerate() {
+        if written.iter().all(|written| head(written.column).is_empty()) {
+            continue;
+        }
         let mut line = format!("{:<label$}", if at == 0 { "" } else { table.title });
-        for (column, _, _, width) in &columns {
-            // One column for the mark, and one between.
-            line += &format!(" {:>width$} ", head(column));
+        for Written { column, width, .. } in &written {
+            line.extend([" ", &format!("{:>width$}", head(column)), " "]);
         }
         writeln!(out, "{}", palette.paint(Tone::Strong, line.trim_end()))?;
     }
     for (at, name) in labels.iter().enumerate() {
-        let mut line = format!("{name:<label$}");
-        for (_, cells, marks, width) in &columns {
-            let cell = format!("{:>width$}", cells[at]);
-            line.push(' ');
-            line += &match marks[at] {
-                Some(Mark::Best) => palette.paint(Tone::Good, &format!("{cell}+")),
-                Some(Mark::Worst) => palette.paint(Tone::Bad, &format!("{cell}!")),
-                None => format!("{cell} "),
-            };
-        }
-        writeln!(out, "{}", line.trim_end())?;
+        let cells: Vec<String> = written.iter().map(|written| written.cell(at, palette)).collect();
+        writeln!(out, "{}", format!("{name:<label$}{}", cells.concat()).trim_end())?;
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long a server of the user's own may take to listen: some compile, or fill caches.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// Memory is looked at every so many times that the load generator is: each time all processes of the machine are read…
 const RSS_EVERY: u32 = 5;
 /// …and the dear part of it even less often.
