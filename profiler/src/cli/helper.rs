@@ -73,14 +73,14 @@ impl Helper {
                 return Ok(found);
             }
             if self.has_ended() {
-                bail!("{} ended before it listened, and said: {}", self.what, self.output().trim());
+                bail!("{} ended before it listened, and said {}", self.what, self.said());
             }
             if stop.wait_timeout(POLL) {
                 bail!("stopped before {} was ready", self.what);
             }
         }
         let (what, limit) = (&self.what, limit.as_secs());
-        bail!("{what} did not listen within {limit} s; it said: {}", self.output().trim());
+        bail!("{what} did not listen within {limit} s, and said {}", self.said());
     }
 
     /// Its process id.
@@ -97,6 +97,14 @@ impl Helper {
     pub fn finish(mut self) -> String {
         self.process.terminate(GRACE);
         self.output()
+    }
+
+    /// What it has written so far, for a sentence.
+    fn said(&self) -> String {
+        match self.output().trim() {
+            "" => "nothing".to_owned(),
+            text => format!("\"{text}\""),
+        }
     }
 
     /// What it has written so far.

@@ -29,7 +29,7 @@ const MIX: &str = "/mix";
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A concurrency model that takes part; may be given several times [default: all]
-    #[arg(long = "model", value_parser = model())]
+    #[arg(long = "model", value_name = "MODEL", value_parser = model())]
     models: Vec<Model>,
     /// A server of your own that takes part: a shell's command, in which {port}, {threads} and {workers} are replaced; may be
     /// given several times
@@ -66,6 +66,9 @@ pub struct Args {
     /// Run with each of these values: threads=1,2,4,8 (default model: thread-pool), workers=1,2,4 (prefork) or connections=8,64
     #[arg(long, value_name = "OPTION=VALUES")]
     sweep: Option<Sweep>,
+    /// Do without performance counters: each thread that a server creates is slower for them
+    #[arg(long)]
+    no_perf: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -110,7 +113,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         paths,
     };
     let (_upstream, upstream) = upstream(&conditions.paths, &stop)?;
-    let track = Track { conditions: conditions.clone(), upstream, port: args.port, duration: args.duration };
+    let track = Track {
+        conditions: conditions.clone(),
+        upstream,
+        port: args.port,
+        perf: !args.no_perf,
+        duration: args.duration,
+    };
     let mut race = Race::new(conditions, args.sweep.as_ref().map(Sweep::option), heats.len());
     hold(&mut race, &track, &heats, &stop);
     if let Some(mut page) = page {

@@ -110,8 +110,6 @@ const COST: &[Column] = &[
     column!("created", "thread", "threads_created", Mean, Less, |row| Some(row.per_request.threads_created)),
     column!("", "proc.", "processes_created", Mean, Less, |row| Some(row.per_request.processes_created)),
     column!("page", "faults", "page_faults", Mean, Less, |row| row.per_request.page_faults),
-    column!("", "cycles", "cycles", Count, Less, |row| row.per_request.cycles),
-    column!("", "instr.", "instructions", Count, Less, |row| row.per_request.instructions),
 ];
 
 const TIME: &[Column] = &[
@@ -121,6 +119,8 @@ const TIME: &[Column] = &[
     column!("", "locks", "lock_us", Time, Less, |row| Some(row.per_request.lock_us)),
     column!("", "queues", "queue_us", Time, Less, |row| Some(row.per_request.queue_us)),
     column!("", "the rest", "rest_us", Time, Less, |row| Some(row.per_request.rest_us)),
+    column!("CPU", "cycles", "cycles", Count, Less, |row| row.per_request.cycles),
+    column!("", "instr.", "instructions", Count, Less, |row| row.per_request.instructions),
 ];
 
 const SOURCES: &[Column] = &[
@@ -163,7 +163,13 @@ impl Show {
 
 fn bytes(value: f64) -> String {
     let mib = value / f64::from(1 << 20);
-    if mib < 99.95 { format!("{mib:.1} MiB") } else { format!("{mib:.0} MiB") }
+    if mib < 99.95 {
+        format!("{mib:.1} MiB")
+    } else if mib < 999.5 {
+        format!("{mib:.0} MiB")
+    } else {
+        format!("{:.1} GiB", mib / 1024.0)
+    }
 }
 
 impl Column {

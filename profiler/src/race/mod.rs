@@ -13,6 +13,8 @@ mod report;
 mod row;
 mod server;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod text;
 pub mod usage;
 

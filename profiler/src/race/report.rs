@@ -33,7 +33,7 @@ impl Conditions {
         if self.rate > 0.0 {
             words.push(format!("{} requests a second", self.rate));
         } else {
-            words.push("as fast as it answers".to_owned());
+            words.push("as fast as they are answered".to_owned());
         }
         if swept != Some(Knob::Connections) {
             words.push(format!("{} connections", self.connections));
@@ -186,6 +186,8 @@ fn about(row: &Row) -> Option<String> {
             said.push(format!("{} {what}", fmt_count(count)));
         }
     };
+    count(row.ebpf.unanswered, "requests found that were never answered");
+    count(row.ebpf.in_flight, "not answered at the end");
     count(row.lost.events, "records lost");
     count(row.outside.failed, "requests failed");
     count(row.outside.not_ok, "answers other than 200");

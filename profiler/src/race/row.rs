@@ -40,8 +40,12 @@ pub struct Measured<'a> {
 /// What the probes counted in the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Counts {
-    /// Requests found.
+    /// Requests found, and answered.
     pub requests: u64,
+    /// Requests read and never answered.
+    pub unanswered: u64,
+    /// Requests not answered yet at the end.
+    pub in_flight: u64,
     /// Microseconds on a CPU.
     pub cpu_us: f64,
     /// Switches by which a thread gave the CPU up.
@@ -65,10 +69,12 @@ impl Counts {
     }
 
     fn of(observation: &Observation) -> Self {
-        let window = observation.pipeline.window();
+        let (window, tally) = (observation.pipeline.window(), observation.pipeline.tally());
         let (threads, total) = (window.threads(), window.threads().total());
         Self {
             requests: window.all().count(),
+            unanswered: tally.unanswered,
+            in_flight: tally.in_flight,
             cpu_us: total.on_cpu as f64 / 1e3,
             voluntary_switches: total.voluntary,
             involuntary_switches: total.involuntary,

@@ -5,17 +5,27 @@ use std::io::{self, Write};
 use super::{
     column::{Column, HEADS, LEGEND, Mark, TABLES, Table},
     report::Race,
+    row::Row,
 };
 use crate::report::{Palette, Tone, paragraph};
+
+/// Columns of a row's name, at most.
+const LABEL: usize = 26;
 
 /// Writes the tables, what they come to, and what has to be known to read them.
 ///
 /// # Errors
 /// When they cannot be written.
 pub fn write_table(race: &Race, palette: Palette, out: &mut dyn Write) -> io::Result<()> {
-    paragraph(out, "", &race.conditions.words(race.sweep))?;
+    let conditions = race.conditions.words(race.sweep);
+    let name = race.rows.first().filter(|row| row.setting.is_some() && is_alone(race, row));
+    paragraph(
+        out,
+        "",
+        &name.map_or_else(|| conditions.clone(), |row| format!("{}: {conditions}", row.name)),
+    )?;
     if !race.rows.is_empty() {
-        let labels: Vec<String> = race.rows.iter().map(super::row::Row::label).collect();
+        let labels: Vec<String> = race.rows.iter().map(|row| label(row, race)).collect();
         for table in &TABLES {
             writeln!(out)?;
             write_one(table, race, &labels, palette, out)?;
@@ -34,6 +44,29 @@ pub fn write_table(race: &Race, palette: Palette, out: &mut dyn Write) -> io::Re
         paragraph(out, "Note", &note)?;
     }
     Ok(())
+}
+
+/// What a row is called: without the name where all have the same, and short enough for the tables' width.
+fn label(row: &Row, race: &Race) -> String {
+    let setting = row.setting.map(|setting| setting.to_string());
+    let name = match &setting {
+        Some(setting) if is_alone(race, row) => return setting.clone(),
+        Some(setting) => shortened(&row.name, LABEL - 1 - columns(setting)),
+        None => shortened(&row.name, LABEL),
+    };
+    setting.map_or_else(|| name.clone(), |setting| format!("{name} {setting}"))
+}
+
+/// Whether all rows are of this server.
+fn is_alone(race: &Race, row: &Row) -> bool {
+    race.rows.iter().all(|other| other.name == row.name)
+}
+
+fn shortened(name: &str, width: usize) -> String {
+    if columns(name) <= width {
+        return name.to_owned();
+    }
+    name.chars().take(width - 1).chain(['…']).collect()
 }
 
 /// A column as it is written.

@@ -79,6 +79,8 @@ pub struct Track {
     pub upstream: Option<String>,
     /// Where servers of the user's own listen.
     pub port: Option<u16>,
+    /// Whether performance counters are wanted.
+    pub perf: bool,
     /// How long the load lasts.
     pub duration: Duration,
 }
@@ -96,7 +98,7 @@ impl Track {
         let (mut server, perf, address) = match &heat.contender {
             Contender::Model(model) => {
                 let mut server = Helper::prepare(&what, &self.serve_arguments(*model, heat.setting))?;
-                let perf = PerfCounters::open(server.pid());
+                let perf = self.counters(server.pid());
                 server.go()?;
                 let address = server.says_where(stop)?;
                 (server, perf, address)
@@ -120,6 +122,11 @@ impl Track {
         };
         let row = Row::new(heat.contender.name().to_owned(), heat.setting, measured);
         Ok(Ran { row, hardware_absent })
+    }
+
+    /// Counters of a process that is not the server yet.
+    fn counters(&self, pid: Pid) -> Result<PerfCounters, String> {
+        if self.perf { PerfCounters::open(pid) } else { Err("they were not wanted".to_owned()) }
     }
 
     /// The value of an option in a run.
@@ -176,7 +183,7 @@ impl Track {
             workers: self.option(Knob::Workers, setting).unwrap_or(defaults.workers),
         });
         let mut server = Helper::command(what, words.iter().map(String::as_str))?;
-        let perf = PerfCounters::open(server.pid());
+        let perf = self.counters(server.pid());
         server.go()?;
         let port = server.listens(START, stop, |server| {
             let pid = server.pid();
