@@ -59,11 +59,13 @@ struct Counts {
     requests: u64,
     voluntary_switches: u64,
     involuntary_switches: u64,
+    migrations: u64,
 }
 
 #[derive(Debug, Deserialize)]
 struct Perf {
     context_switches: u64,
+    migrations: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,6 +110,8 @@ fn three_models() {
             Some(perf) => {
                 let counted = perf.context_switches;
                 assert!(agrees(switches, counted), "{switches} switches, perf counted {counted}: {row:?}");
+                // A thread that comes back on another CPU was moved at least once, and a new one was not.
+                assert!(row.ebpf.migrations <= perf.migrations + 5, "migrations: {row:?}");
             }
             None => skip("performance counters", row.perf_absent.as_deref().unwrap_or_default()),
         }

@@ -10,6 +10,7 @@ use super::{
     column::{Column, HEADS, LEGEND, Mark, Show, TABLES, Table},
     report::Race,
     row::Row,
+    text::label,
 };
 
 const STYLE: &str = include_str!("html/style.css");
@@ -60,7 +61,7 @@ pub fn write_html(race: &Race, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn write_bars(race: &Race, out: &mut dyn Write) -> io::Result<()> {
-    let labels: Vec<String> = race.rows.iter().map(Row::label).collect();
+    let labels: Vec<String> = race.rows.iter().map(|row| label(row, race)).collect();
     let series = |named: &[(&'static str, Figure)]| -> Vec<Series> {
         let one = |&(name, figure): &(&'static str, Figure)| Series {
             name,

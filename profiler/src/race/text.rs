@@ -46,8 +46,8 @@ pub fn write_table(race: &Race, palette: Palette, out: &mut dyn Write) -> io::Re
     Ok(())
 }
 
-/// What a row is called: without the name where all have the same, and short enough for the tables' width.
-fn label(row: &Row, race: &Race) -> String {
+/// What a row is called in tables and plots: without the name where all have the same, and short enough for their width.
+pub(super) fn label(row: &Row, race: &Race) -> String {
     let setting = row.setting.map(|setting| setting.to_string());
     let name = match &setting {
         Some(setting) if is_alone(race, row) => return setting.clone(),

@@ -114,9 +114,8 @@ impl Threads {
             usage.running = None;
         } else {
             usage.running = Some(event.at);
-            // A new thread has never been on the CPU of who created it.
-            let born = interval.flags & off_cpu::BORN != 0;
-            usage.migrations += u64::from(!born && interval.left_cpu != event.cpu);
+            // Where a thread was that is new, or was found asleep, is not known.
+            usage.migrations += u64::from(!clipped && interval.left_cpu != event.cpu);
         }
     }
 

@@ -53,7 +53,7 @@ fn label(out: &mut dyn Write, text: &str, y: f64) -> io::Result<()> {
     writeln!(out, "<text class=\"end\" x=\"{}\" y=\"{:.1}\">{}</text>", LEFT - 8.0, y, escaped(text))
 }
 
-/// Horizontal bars, the series of a row end to end, with their sum behind.
+/// Horizontal bars, the series of a row end to end, and their sum.
 pub(super) fn bars(
     out: &mut dyn Write,
     title: &str,
@@ -71,6 +71,9 @@ pub(super) fn bars(
         label(out, name, top + 15.0)?;
         for (colour, one) in series.iter().enumerate() {
             let width = one.values[at] * scale;
+            if width < 0.05 {
+                continue;
+            }
             writeln!(
                 out,
                 "<rect class=\"s{}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"16\"><title>{}: {}</title></rect>",
