@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use super::{check::CPU_TIME, row::Row, sweep::Knob};
-use crate::units::{fmt_count, fmt_us};
+use crate::units::{fmt_count, fmt_percent, fmt_us};
+
+/// What others may have of the CPUs' time before it is told.
+const DISTURBED: f64 = 0.1;
 
 /// The load that all servers were under, and the machine.
 #[derive(Clone, Debug, Serialize)]
@@ -167,6 +170,14 @@ impl Race {
                  clock meets the kernel takes for user time."
                     .to_owned(),
             );
+        }
+        let disturbed = self.rows.iter().filter_map(|row| row.others_share).fold(0.0, f64::max);
+        if disturbed > DISTURBED {
+            notes.push(format!(
+                "Other processes had up to {} of the CPUs' time in a run, which makes the servers slower and their order a \
+                 matter of chance; run it again on a quiet machine.",
+                fmt_percent(disturbed)
+            ));
         }
         let absent = self.rows.iter().find_map(|row| row.perf_absent.as_deref());
         notes.extend(absent.map(|why| format!("No performance counters to compare with: {why}.")));

@@ -35,6 +35,8 @@ pub struct Measured<'a> {
     pub procfs: ProcCounts,
     /// The most memory at any one time.
     pub peak: Memory,
+    /// The share of all CPUs' time that others had; `None`: not known.
+    pub others: Option<f64>,
 }
 
 /// What the probes counted in the run.
@@ -163,6 +165,8 @@ pub struct Row {
     pub threads: usize,
     /// The most memory at any one time.
     pub memory_bytes: Memory,
+    /// The share of all CPUs' time that other processes (or a hypervisor) had meanwhile; `None`: not known.
+    pub others_share: Option<f64>,
     /// What a request costs.
     pub per_request: Cost,
     /// Where its time goes.
@@ -186,7 +190,7 @@ pub struct Row {
 impl Row {
     /// The row of a run.
     pub fn new(name: String, setting: Option<Setting>, measured: Measured<'_>) -> Self {
-        let Measured { observation, explanation, load, perf, procfs, peak } = measured;
+        let Measured { observation, explanation, load, perf, procfs, peak, others } = measured;
         let ebpf = Counts::of(observation);
         let each = |count: f64| if ebpf.requests == 0 { 0.0 } else { count / ebpf.requests as f64 };
         let of = |count: u64| each(count as f64);
@@ -244,6 +248,7 @@ impl Row {
             processes: explanation.model.processes,
             threads: explanation.model.threads,
             memory_bytes: peak,
+            others_share: others,
             per_request,
             breakdown_us: explanation.breakdown_us,
             check: check::differences(&ebpf, perf.as_ref(), procfs, load.requests),

@@ -58,6 +58,7 @@ fn row(name: &str, setting: Option<Setting>, factor: f64, perf: bool) -> Row {
         processes: 1,
         threads: 6,
         memory_bytes: Memory { rss: 5_242_880, pss: Some(2_097_152) },
+        others_share: Some(0.03 * factor),
         per_request: Cost {
             cpu_us: 30.0 * factor,
             cpu_user_us: (factor < 2.0).then_some(5.0 * factor),

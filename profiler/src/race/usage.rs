@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use procfs::process::Process;
+use procfs::{CurrentSI, KernelStats, process::Process};
 use serde::Serialize;
 
 use crate::{
@@ -36,6 +36,40 @@ impl ProcCounts {
     /// Microseconds on a CPU.
     pub fn cpu_us(self) -> f64 {
         self.cpu_user_us + self.cpu_kernel_us
+    }
+}
+
+/// CPU time of the whole machine so far, in ticks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// Of all CPUs, busy or not.
+    all: u64,
+    /// Of that, busy, or taken by a hypervisor.
+    busy: u64,
+    /// Of that, by this process and by children that it has collected, as it has the load generator in the end.
+    own: u64,
+}
+
+impl Machine {
+    /// A look; `None` where `/proc` does not tell.
+    pub fn now() -> Option<Self> {
+        let cpu = KernelStats::current().ok()?.total;
+        let idle = cpu.idle + cpu.iowait.unwrap_or(0);
+        let others = [cpu.irq, cpu.softirq, cpu.steal].map(|ticks| ticks.unwrap_or(0));
+        // A guest's time is in `user` already.
+        let busy = cpu.user + cpu.nice + cpu.system + others.iter().sum::<u64>();
+        let stat = Process::myself().and_then(|own| own.stat()).ok()?;
+        let collected = u64::try_from(stat.cutime + stat.cstime).unwrap_or(0);
+        Some(Self { all: busy + idle, busy, own: stat.utime + stat.stime + collected })
+    }
+
+    /// The share of all CPUs' time since `before` that neither we nor the server (this many microseconds) had.
+    pub fn others_since(self, before: Self, server_us: f64) -> f64 {
+        let ticks = |now: u64, then: u64| now.saturating_sub(then) as f64;
+        let server = server_us / 1e6 * procfs::ticks_per_second() as f64;
+        let others = ticks(self.busy, before.busy) - ticks(self.own, before.own) - server;
+        let all = ticks(self.all, before.all);
+        if all > 0.0 { (others / all).clamp(0.0, 1.0) } else { 0.0 }
     }
 }
 
@@ -128,6 +162,16 @@ mod tests {
         assert_eq!(switches(&usage(5, &[(1, 11), (2, 22), (3, 4)]), 1), Some(7));
         assert_eq!(switches(&usage(5, &[(1, 11)]), 0), None);
         assert_eq!(switches(&usage(5, &[(1, 11), (2, 22)]), 1), None);
+    }
+
+    #[test]
+    fn others_have_what_is_left() {
+        let machine = |all, busy, own| Machine { all, busy, own };
+        let server_us = 2e6 / procfs::ticks_per_second() as f64 * 10.0;
+        let others = machine(300, 150, 35).others_since(machine(100, 50, 5), server_us);
+        assert!((others - 0.25).abs() < 1e-9, "{others}: 100 busy, 30 ours, 20 the server's, of 200");
+        assert!(machine(1, 1, 0).others_since(machine(1, 1, 0), 0.0).abs() < 1e-9);
+        assert!(Machine::now().is_some_and(|now| now.busy > 0 && now.all > now.busy));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     platform::{proc, signals::StopFlag, sockets::listening_ports},
     race::{
         Conditions, Knob, Measured, OwnServer, PerfCounters, PerfCounts, Placeholders, Row, Setting,
-        usage::{self, Memory, Usage},
+        usage::{self, Machine, Memory, Usage},
     },
     report::explain,
     units::Pid,
@@ -112,12 +112,14 @@ impl Track {
         let created = created.created() + created.processes_created();
         let hardware_absent =
             meter.perf.as_ref().ok().and_then(|perf| perf.hardware_absent().map(str::to_owned));
+        let procfs = meter.after.since(&meter.before, created);
         let measured = Measured {
             explanation: explain(&observation),
             observation: &observation,
             load,
             perf: meter.counted(),
-            procfs: meter.after.since(&meter.before, created),
+            others: meter.others(procfs.cpu_us()),
+            procfs,
             peak: meter.peak,
         };
         let row = Row::new(heat.contender.name().to_owned(), heat.setting, measured);
@@ -208,6 +210,7 @@ struct Meter {
     counts: Result<[PerfCounts; 2], String>,
     before: Usage,
     after: Usage,
+    machine: [Option<Machine>; 2],
     peak: Memory,
     looks: u32,
 }
@@ -220,6 +223,7 @@ impl Meter {
             perf,
             before: Usage::default(),
             after: Usage::default(),
+            machine: [None; 2],
             peak: Memory::default(),
             looks: 0,
         }
@@ -242,6 +246,12 @@ impl Meter {
         Ok(after.since(before))
     }
 
+    /// The share of the CPUs' time that neither the server (this many microseconds) nor we had.
+    fn others(&self, server_us: f64) -> Option<f64> {
+        let [before, after] = self.machine;
+        Some(after?.others_since(before?, server_us))
+    }
+
     fn look(&mut self) {
         if self.looks.is_multiple_of(RSS_EVERY) {
             self.peak.rss = self.peak.rss.max(usage::rss(self.pid));
@@ -255,6 +265,7 @@ impl Meter {
 
 impl Measure for Meter {
     fn begin(&mut self) {
+        self.machine[0] = Machine::now();
         self.before = Usage::of(self.pid);
         self.count(0);
     }
@@ -266,6 +277,7 @@ impl Measure for Meter {
     fn end(&mut self) {
         self.count(1);
         self.after = Usage::of(self.pid);
+        self.machine[1] = Machine::now();
         // Memory that is seldom looked at is not missed altogether.
         self.looks = 0;
         self.look();
