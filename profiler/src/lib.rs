@@ -12,6 +12,7 @@ pub mod decode;
 pub mod observe;
 pub mod platform;
 pub mod probe;
+pub mod race;
 pub mod report;
 pub mod ring;
 pub mod units;

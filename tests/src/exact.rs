@@ -2,6 +2,7 @@
 
 use crate::demo::Load;
 use crate::report::Report;
+use crate::settings::slow;
 use crate::whywait::Whywait;
 
 /// Watches a process while a load runs on it, and checks that exactly what was answered was found, with nothing lost. Half of

@@ -1,29 +1,26 @@
 //! `whywait demo`: a reference server under load, explained.
 
-mod helper;
 mod outside;
 
 use std::{
     io::{self, Write},
     process::ExitCode,
-    sync::mpsc,
-    thread,
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use demo_servers::{Model, load::LoadReport};
 use serde::Serialize;
 
-use self::helper::Helper;
-use super::{duration::seconds, privileges, reference};
+use super::{
+    driven::{self, Driven},
+    duration::seconds,
+    helper::Helper,
+    model::model,
+    privileges, reference,
+};
 use crate::{
-    observe::{Observation, Plan, observe},
-    platform::{
-        signals::StopFlag,
-        target::{TargetSpec, resolve},
-    },
-    probe::Options,
+    platform::signals::StopFlag,
     report::{Explanation, Palette, explain, write_text},
 };
 
@@ -43,18 +40,12 @@ const ROUTES: &[&str] = &[
 ];
 /// Connections at once.
 const CONNECTIONS: u16 = 32;
-/// Time for the last answers, in which the load generator itself gives up.
-const GRACE: Duration = Duration::from_secs(3);
-/// The last records are in the kernel's buffer for no longer than this.
-const SETTLE: Duration = Duration::from_millis(100);
-/// How often the load generator is looked at.
-const POLL: Duration = Duration::from_millis(20);
 
 /// Options of `whywait demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The server's concurrency model: iterative, thread-per-connection, thread-pool, event-loop
-    #[arg(long, default_value = "thread-pool")]
+    /// The server's concurrency model
+    #[arg(long, default_value = "thread-pool", value_parser = model())]
     model: Model,
     /// Seconds of load
     #[arg(short, long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
@@ -96,8 +87,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             args.duration.as_secs_f64()
         );
     }
-    let (observation, output) = watch(&mut server, load, args.duration, &stop)?;
-    let load = report(&output)?;
+    let Driven { observation, load } = driven::watch(&mut server, load, args.duration, &stop, &mut ())?;
     let mut explanation = explain(&observation);
     explanation.target.command = format!("{} reference server", args.model);
     let mut out = io::stdout().lock();
@@ -130,73 +120,6 @@ fn load_arguments(args: &Args, address: &str) -> Vec<String> {
     arguments
 }
 
-/// Watches the server while the load lasts: from before the first request until after the last answer.
-fn watch(
-    server: &mut Helper,
-    load: Helper,
-    duration: Duration,
-    stop: &StopFlag,
-) -> Result<(Observation, String)> {
-    let spec = TargetSpec { pids: vec![server.pid().0], children: true, ..TargetSpec::default() };
-    let target = resolve(&spec)?;
-    let over = StopFlag::new();
-    let (tell, attached) = mpsc::channel();
-    let plan = Plan {
-        spec,
-        options: Options::default(),
-        duration: Some(duration + GRACE),
-        attached: Box::new(move |_| {
-            // Nobody listens any more only when the load's thread has failed, which is told when it is joined.
-            let _sent = tell.send(());
-        }),
-        sink: None,
-    };
-    thread::scope(|scope| {
-        let over = &over;
-        let driver = scope.spawn(move || drive(load, server, &attached, stop, over));
-        let observed = observe(target, plan, over);
-        // Nothing is watched any more, so the load need not go on.
-        over.set();
-        let output =
-            driver.join().unwrap_or_else(|_| bail!("the thread that watches the load generator failed"));
-        Ok((observed?, output?))
-    })
-}
-
-/// Lets the load run once whywait is attached, and ends the run when the load is over or somebody stops it.
-fn drive(
-    mut load: Helper,
-    server: &mut Helper,
-    attached: &mpsc::Receiver<()>,
-    stop: &StopFlag,
-    over: &StopFlag,
-) -> Result<String> {
-    if attached.recv().is_err() {
-        return Ok(String::new());
-    }
-    let started = load.go();
-    let mut failed = false;
-    if started.is_ok() {
-        while !load.has_ended() && !over.is_set() && !failed && !stop.wait_timeout(POLL) {
-            failed = server.has_ended();
-        }
-    }
-    let output = load.finish();
-    thread::sleep(SETTLE);
-    over.set();
-    started?;
-    if failed {
-        bail!("{server} ended in the middle of the load");
-    }
-    Ok(output)
-}
-
-fn report(output: &str) -> Result<LoadReport> {
-    serde_json::from_str(output).with_context(|| {
-        format!("the load generator did not report what it measured, but said: {}", output.trim())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -224,11 +147,5 @@ mod tests {
         assert!((load.config.rate - 50.0).abs() < 1e-9 && load.config.duration == Duration::from_millis(500));
         assert_eq!(load.config.urls.len(), ROUTES.len());
         assert!(load.json && load.config.close && load.config.arrivals == Arrivals::Poisson);
-    }
-
-    #[test]
-    fn what_is_no_report_is_shown() {
-        let error = report("cannot connect\n").unwrap_err();
-        assert!(format!("{error:#}").contains("but said: cannot connect"), "{error:#}");
     }
 }

@@ -2,9 +2,13 @@
 
 mod demo;
 mod doctor;
+mod driven;
 mod duration;
 mod explain;
+mod helper;
+mod model;
 mod privileges;
+mod race;
 mod reference;
 mod target;
 
@@ -29,6 +33,8 @@ enum Command {
     Explain(explain::Args),
     /// Put load on a reference server and explain it: what whywait is, in a few seconds
     Demo(demo::Args),
+    /// Run every reference server under the same load: one table of what each concurrency model costs
+    Race(race::Args),
     /// Tell what this kernel and these privileges allow, and what is missing for the rest
     Doctor(doctor::Args),
     #[command(name = reference::SERVE, hide = true)]
@@ -44,6 +50,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Explain(args) => explain::run(args),
         Command::Demo(args) => demo::run(&args),
+        Command::Race(args) => race::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Serve(args) => reference::run_server(&args),
         Command::Upstream(args) => reference::run_upstream(&args),

@@ -5,6 +5,6 @@ mod explanation;
 mod palette;
 mod text;
 
-pub use explanation::{Explanation, explain};
+pub use explanation::{AtOnce, Breakdown, Breakdowns, Explanation, Latency, Lost, explain};
 pub use palette::{Palette, Tone};
 pub use text::{paragraph, write_text};

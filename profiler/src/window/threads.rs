@@ -114,7 +114,8 @@ impl Threads {
             usage.running = None;
         } else {
             usage.running = Some(event.at);
-            usage.migrations += u64::from(interval.left_cpu != event.cpu);
+            // Where a thread was that is new, or was found asleep, is not known.
+            usage.migrations += u64::from(!clipped && interval.left_cpu != event.cpu);
         }
     }
 

@@ -25,20 +25,22 @@ const GRACE: Duration = Duration::from_secs(4);
 
 /// A helper. It ends with this value, and with this process.
 pub struct Helper {
-    what: &'static str,
+    what: String,
     process: Launched,
 }
 
 impl Helper {
     /// Makes a helper ready to run one of the hidden commands; it does nothing before [`Helper::go`].
-    pub fn prepare(what: &'static str, arguments: &[String]) -> Result<Self> {
+    pub fn prepare(what: &str, arguments: &[String]) -> Result<Self> {
         let parent = format!("--parent={}", std::process::id());
-        let argv: Vec<OsString> = std::iter::once(OWN_PROGRAM)
-            .chain(arguments.iter().map(String::as_str))
-            .chain(std::iter::once(parent.as_str()))
-            .map(OsString::from)
-            .collect();
-        Ok(Self { what, process: Launched::prepare(&argv, None)? })
+        let program = std::iter::once(OWN_PROGRAM);
+        Self::command(what, program.chain(arguments.iter().map(String::as_str)).chain([parent.as_str()]))
+    }
+
+    /// The same for any program.
+    pub fn command<'a>(what: &str, words: impl Iterator<Item = &'a str>) -> Result<Self> {
+        let argv: Vec<OsString> = words.map(OsString::from).collect();
+        Ok(Self { what: what.to_owned(), process: Launched::prepare(&argv, None)? })
     }
 
     /// Lets it run.
@@ -46,23 +48,40 @@ impl Helper {
         Ok(self.process.go()?)
     }
 
-    /// Starts a server and waits until it listens; tells where.
-    pub fn serve(what: &'static str, arguments: &[String], stop: &StopFlag) -> Result<(Self, String)> {
+    /// Starts a server of this program and waits until it listens; tells where.
+    pub fn serve(what: &str, arguments: &[String], stop: &StopFlag) -> Result<(Self, String)> {
         let mut server = Self::prepare(what, arguments)?;
         server.go()?;
+        let address = server.says_where(stop)?;
+        Ok((server, address))
+    }
+
+    /// Waits until it has said where it listens, as servers of this program do.
+    pub fn says_where(&mut self, stop: &StopFlag) -> Result<String> {
+        self.listens(START, stop, |server| listening(&server.output()))
+    }
+
+    /// Waits until `find` finds where the helper listens.
+    pub fn listens<T>(
+        &mut self,
+        limit: Duration,
+        stop: &StopFlag,
+        find: impl Fn(&Self) -> Option<T>,
+    ) -> Result<T> {
         let began = Instant::now();
-        while began.elapsed() < START {
-            if let Some(address) = listening(&server.output()) {
-                return Ok((server, address));
+        while began.elapsed() < limit {
+            if let Some(found) = find(self) {
+                return Ok(found);
             }
-            if server.has_ended() {
-                break;
+            if self.has_ended() {
+                bail!("{} ended before it listened, and said {}", self.what, self.said());
             }
             if stop.wait_timeout(POLL) {
-                bail!("stopped before {what} was ready");
+                bail!("stopped before {} was ready", self.what);
             }
         }
-        bail!("{what} did not start: {}", server.output().trim());
+        let (what, limit) = (&self.what, limit.as_secs());
+        bail!("{what} did not listen within {limit} s, and said {}", self.said());
     }
 
     /// Its process id.
@@ -79,6 +98,14 @@ impl Helper {
     pub fn finish(mut self) -> String {
         self.process.terminate(GRACE);
         self.output()
+    }
+
+    /// What it has written so far, for a sentence.
+    fn said(&self) -> String {
+        match self.output().trim() {
+            "" => "nothing".to_owned(),
+            text => format!("\"{text}\""),
+        }
     }
 
     /// What it has written so far.
