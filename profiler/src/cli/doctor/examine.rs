@@ -132,6 +132,25 @@ fn with_tracefs_remedy(check: Check, kernel: &KernelFacts, privileges: &Privileg
     Check { takes: Some(takes.to_owned()), lacks, lost: ACCEPT, ..check }
 }
 
+/// What a tracepoint takes that could not be attached: its number is in tracefs, and is then used as a performance event.
+fn with_tracepoint_remedy(check: Check, kernel: &KernelFacts, privileges: &Privileges) -> Check {
+    let mut check = with_tracefs_remedy(check, kernel, privileges);
+    let closed = kernel.perf_event_paranoid.is_some_and(|level| level >= CLOSED);
+    if check.state == State::Missing && closed && !privileges.has(Capability::SysAdmin) {
+        let readable = kernel.tracefs.is_some() && check.lacks.is_empty();
+        let first =
+            check.takes.take().filter(|_| !readable).map_or_else(String::new, |takes| format!("{takes}; "));
+        check.takes = Some(format!("{first}{OPEN_EVENTS}"));
+        check.lacks.push(Capability::SysAdmin);
+    }
+    check
+}
+
+/// A level of `kernel.perf_event_paranoid` that Debian's and Ubuntu's kernels add, and Debian's have by default: performance
+/// events are then for `CAP_SYS_ADMIN` only, whoever has `CAP_PERFMON`.
+const CLOSED: i32 = 3;
+const OPEN_EVENTS: &str = "add CAP_SYS_ADMIN, or set kernel.perf_event_paranoid to 2, as from 3 on this kernel keeps \
+                           performance events from CAP_PERFMON";
 const MOUNT_TRACEFS: &str = "mount it: mount -t tracefs nodev /sys/kernel/tracing";
 const ACCEPT: &str = "the moment of accept";
 
@@ -175,7 +194,7 @@ fn attached(
             let mut check = probe_check(&capability.probe, state, capability.failure.clone());
             check.required |= session.mode().sockets_by_syscall && capability.probe.when == When::Syscalls;
             match capability.probe.hook {
-                Hook::Tracepoint(_) => with_tracefs_remedy(check, kernel, privileges),
+                Hook::Tracepoint(_) => with_tracepoint_remedy(check, kernel, privileges),
                 Hook::BtfTracepoint | Hook::Iterator(_) => check,
             }
         })
