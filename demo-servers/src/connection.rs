@@ -1,29 +1,22 @@
-//! A connection that a thread blocks on: what all models but the event loops are made of.
+//! A connection that is read and written with calls that block, whatever it is that blocks: a thread, or a coroutine
+//! in the disguise of one.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use crate::http::{Request, RequestBuffer, Response, Status};
+use crate::dialogue::{Dialogue, RECEIVE_BYTES, Step};
 use crate::server::{OpenConnection, Server};
-use crate::truth::RequestSpan;
 use crate::work::{Done, Worker};
 
-/// An accepted connection, read and written with blocking calls.
-#[derive(Debug)]
-pub struct Connection {
-    socket: OpenConnection,
-    port: u16,
-    inbox: RequestBuffer,
-    outbox: Vec<u8>,
-}
+pub use crate::dialogue::Exchange;
 
-/// A request that has been taken from a connection and must be answered on it.
+/// An accepted connection on a socket that blocks.
 #[derive(Debug)]
-pub struct Exchange {
-    /// The request.
-    pub request: Request,
-    span: RequestSpan,
+pub struct Connection<S = OpenConnection> {
+    socket: S,
+    server: Arc<Server>,
+    dialogue: Dialogue,
 }
 
 impl Connection {
@@ -31,34 +24,33 @@ impl Connection {
     pub fn open(server: &Arc<Server>, stream: TcpStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(server.config().idle_timeout))?;
         let port = stream.peer_addr()?.port();
-        Ok(Self {
-            socket: server.register(stream),
-            port,
-            inbox: RequestBuffer::default(),
-            outbox: Vec::with_capacity(512),
-        })
+        Ok(Self::on(server, server.register(stream), port))
+    }
+}
+
+impl<S: Read + Write> Connection<S> {
+    /// Talks over `socket` with the client that has this port. A read that takes longer than the idle timeout must fail
+    /// with [`io::ErrorKind::WouldBlock`], as it does with a receive timeout, and return 0 when the server stops.
+    pub fn on(server: &Arc<Server>, socket: S, port: u16) -> Self {
+        Self { socket, server: Arc::clone(server), dialogue: Dialogue::new(port) }
     }
 
     /// Waits for the next request. `None` when the connection is over: closed by the client, idle for too long, the
     /// server stops, or the bytes are no request (which is answered with 400).
     pub fn next_request(&mut self) -> io::Result<Option<Exchange>> {
-        let mut bytes = [0; 16 * 1024];
+        let mut bytes = [0; RECEIVE_BYTES];
         loop {
-            match self.inbox.next_request() {
-                Ok(Some(request)) => {
-                    return Ok(Some(Exchange { request, span: RequestSpan::begin(self.port) }));
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    self.outbox.clear();
-                    Response::error(Status::BadRequest, &error.to_string()).encode_last(&mut self.outbox);
-                    self.socket.stream().write_all(&self.outbox)?;
+            match self.dialogue.next_step() {
+                Step::Serve(exchange) => return Ok(Some(exchange)),
+                Step::Refuse => {
+                    self.socket.write_all(self.dialogue.outbox())?;
                     return Ok(None);
                 }
+                Step::Receive => {}
             }
-            match self.socket.stream().read(&mut bytes) {
+            match self.socket.read(&mut bytes) {
                 Ok(0) => return Ok(None),
-                Ok(read) => self.inbox.push(&bytes[..read]),
+                Ok(read) => self.dialogue.push(&bytes[..read]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -66,21 +58,24 @@ impl Connection {
         }
     }
 
-    /// Answers a request; false if the connection is to be closed now.
+    /// Writes the answer to a request; false if the connection is to be closed. The caller ends the exchange.
+    pub fn write_answer(&mut self, exchange: &mut Exchange, done: &Done) -> io::Result<bool> {
+        self.dialogue.answer(&mut exchange.request, done, self.server.is_stopping());
+        self.socket.write_all(self.dialogue.outbox())?;
+        Ok(exchange.request.keep_alive)
+    }
+
+    /// Answers a request and ends the exchange; false if the connection is to be closed now.
     pub fn answer(
         &mut self,
-        exchange: Exchange,
+        mut exchange: Exchange,
         route: &'static str,
         done: &Done,
         worker: &Worker,
     ) -> io::Result<bool> {
-        let Exchange { mut request, span } = exchange;
-        request.keep_alive &= !self.socket.server().is_stopping();
-        self.outbox.clear();
-        done.response.encode(&request, &mut self.outbox);
-        self.socket.stream().write_all(&self.outbox)?;
-        span.end(worker.recorder(), route, done.planted);
-        Ok(request.keep_alive)
+        let keep_alive = self.write_answer(&mut exchange, done)?;
+        exchange.end(worker.recorder(), route, done.planted);
+        Ok(keep_alive)
     }
 }
 

@@ -5,17 +5,21 @@
 //! really planted into each request, on what, on which thread.
 //!
 //! ```text
-//!                   models::{…}  ◀── supervisor, process (those that fork)
-//!               │ blocking                                         │ non-blocking
-//!               ▼                                                  ▼
-//!          connection ──▶ http ──▶ routes ──▶ work ◀──────────  reactor
-//!               └────────────── truth (file, probes) ──────────────┘
+//!          models: one file for each ◀── supervisor, process (those that fork)
+//!      │ blocking        │ coroutines   │ tasks    │ readiness   │ completion
+//!      ▼                 ▼              ▼          ▼             ▼
+//!  connection ◀──────  green          tasks     reactor         ring
+//!      └─────────────┬──────────────────┴───────────┴────────────┘
+//!                    ▼
+//!      dialogue ▶ http ▶ routes ▶ work, truth (file, probes)
 //! ```
 
 pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod connection;
+pub mod dialogue;
+pub mod green;
 pub mod http;
 pub mod load;
 pub mod models;
@@ -23,10 +27,12 @@ pub mod net;
 pub mod process;
 pub mod queue;
 pub mod reactor;
+pub mod ring;
 pub mod rng;
 pub mod routes;
 pub mod server;
 pub mod supervisor;
+pub mod tasks;
 pub mod truth;
 pub mod upstream;
 pub mod work;

@@ -1,6 +1,7 @@
 //! Command line of the reference servers.
 
 use std::io::Write;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -30,8 +31,18 @@ enum Command {
     Load(LoadArgs),
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo-servers: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
         Command::Serve(args) => serve(args.model, &args.config),
         Command::List => list(),
         Command::Upstream(config) => upstream::serve(&config),

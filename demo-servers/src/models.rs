@@ -1,10 +1,14 @@
 //! The registry of concurrency models: one file each, all serving the same routes, so that what differs between two
 //! servers is the model alone.
 
+pub mod async_multi;
+pub mod async_single;
 pub mod event_loop;
 pub mod event_loop_pool;
 pub mod fork_per_connection;
 pub mod gil;
+pub mod green_threads;
+pub mod io_uring;
 pub mod iterative;
 pub mod prefork;
 pub mod prefork_threads;
@@ -17,6 +21,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::config::Config;
+use crate::ring::Ring;
 
 /// A way for a server to handle many requests at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +48,14 @@ pub enum Model {
     Reuseport,
     /// See [`gil`].
     Gil,
+    /// See [`async_multi`].
+    Async,
+    /// See [`async_single`].
+    AsyncSingle,
+    /// See [`green_threads`].
+    GreenThreads,
+    /// See [`io_uring`].
+    IoUring,
 }
 
 /// The name is not that of a model.
@@ -54,7 +67,7 @@ pub struct UnknownModel {
 
 impl Model {
     /// Every model, simplest first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Iterative,
         Self::ThreadPerConnection,
         Self::ThreadPool,
@@ -66,6 +79,10 @@ impl Model {
         Self::ForkPerConnection,
         Self::Reuseport,
         Self::Gil,
+        Self::Async,
+        Self::AsyncSingle,
+        Self::GreenThreads,
+        Self::IoUring,
     ];
 
     /// The name on the command line.
@@ -82,6 +99,10 @@ impl Model {
             Self::ForkPerConnection => "fork-per-connection",
             Self::Reuseport => "reuseport",
             Self::Gil => "gil",
+            Self::Async => "async",
+            Self::AsyncSingle => "async-single",
+            Self::GreenThreads => "green-threads",
+            Self::IoUring => "io-uring",
         }
     }
 
@@ -107,6 +128,20 @@ impl Model {
                 "N event loops in processes of their own, each with its socket (nginx reuseport)"
             }
             Self::Gil => "a thread for each connection, one of which may run at a time (CPython)",
+            Self::Async => "a task for each connection, on a few threads that share them (tokio, Go)",
+            Self::AsyncSingle => "a task for each connection, all on one thread (asyncio, uvicorn)",
+            Self::GreenThreads => {
+                "a coroutine with its own stack for each connection, on one thread (gevent)"
+            }
+            Self::IoUring => "one thread that queues whole operations and reaps their results (io_uring)",
+        }
+    }
+
+    /// Whether this kernel, as it is set up, has what the model needs; an error says what is missing.
+    pub fn check(self) -> anyhow::Result<()> {
+        match self {
+            Self::IoUring => Ring::<()>::new().map(drop),
+            _ => Ok(()),
         }
     }
 
@@ -124,6 +159,10 @@ impl Model {
             Self::ForkPerConnection => fork_per_connection::run(config),
             Self::Reuseport => reuseport::run(config),
             Self::Gil => gil::run(config),
+            Self::Async => async_multi::run(config),
+            Self::AsyncSingle => async_single::run(config),
+            Self::GreenThreads => green_threads::run(config),
+            Self::IoUring => io_uring::run(config),
         }
     }
 }

@@ -8,7 +8,7 @@
 //! ends the process itself, and one that was forked for a single connection needs no such thread.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -261,10 +261,21 @@ impl OpenConnection {
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
+}
 
-    /// The server that it belongs to.
-    pub fn server(&self) -> &Server {
-        &self.server
+impl Read for OpenConnection {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream().read(bytes)
+    }
+}
+
+impl Write for OpenConnection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod ci;
 mod ebpf;
+mod load_ceiling;
 mod matrix;
 mod overhead;
 mod process;
@@ -30,6 +31,8 @@ enum Task {
     Test(test::Args),
     /// Measure what attaching costs busy servers
     Overhead(overhead::Args),
+    /// Compare the load generator with wrk, to know what it can measure
+    LoadCeiling(load_ceiling::Args),
     /// Run the tests on other kernels, in virtual machines
     Matrix(matrix::Args),
     /// Do what the continuous integration does
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Task::Ebpf(args) => ebpf::run(&args).map(|()| done),
         Task::Test(args) => test::run(&args).map(|()| done),
         Task::Overhead(args) => overhead::run(&args).map(|()| done),
+        Task::LoadCeiling(args) => load_ceiling::run(&args).map(|()| done),
         Task::Matrix(args) => matrix::run(&args),
         Task::Ci => ci::run().map(|()| done),
     };

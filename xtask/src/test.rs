@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -57,8 +57,8 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// The release binaries that the tests start.
 pub struct Binaries {
-    whywait: std::path::PathBuf,
-    demo_servers: std::path::PathBuf,
+    whywait: PathBuf,
+    demo_servers: PathBuf,
 }
 
 impl Binaries {
@@ -67,10 +67,7 @@ impl Binaries {
     /// # Errors
     /// When they do not compile.
     pub fn build() -> Result<Self> {
-        let mut cargo = process::cargo();
-        cargo.args(["build", "--release", "--package", "whywait", "--package", "demo-servers"]);
-        process::run(cargo.current_dir(tree::root()))?;
-        let release = tree::target().join("release");
+        let release = build(&["whywait", "demo-servers"])?;
         Ok(Self { whywait: release.join("whywait"), demo_servers: release.join("demo-servers") })
     }
 
@@ -88,6 +85,25 @@ impl Binaries {
     pub fn name_in(&self, command: &mut Command) {
         command.env("WHYWAIT_BIN", &self.whywait).env("DEMO_SERVERS_BIN", &self.demo_servers);
     }
+}
+
+/// Builds the reference servers and the load generator alone; the program with both.
+///
+/// # Errors
+/// When they do not compile.
+pub fn build_demo_servers() -> Result<PathBuf> {
+    Ok(build(&["demo-servers"])?.join("demo-servers"))
+}
+
+/// Builds these packages and returns the folder with their programs.
+fn build(packages: &[&str]) -> Result<PathBuf> {
+    let mut cargo = process::cargo();
+    cargo.args(["build", "--release"]);
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    process::run(cargo.current_dir(tree::root()))?;
+    Ok(tree::target().join("release"))
 }
 
 /// What the tests said they could not run; nothing when the file does not exist.

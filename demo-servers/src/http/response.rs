@@ -3,6 +3,9 @@
 //! Used by the load generator and by `/downstream`. Knows the three ways a body ends: a Content-Length, the last
 //! chunk, or the end of the connection.
 
+use std::io;
+use std::mem::MaybeUninit;
+
 /// What a client needs to know of a complete response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
@@ -62,6 +65,18 @@ impl ResponseReader {
         let mut rest = bytes;
         loop {
             match self.state {
+                // The usual case: the whole head has come at once and need not be kept.
+                State::Head if self.head.is_empty() => match parse_head(rest)? {
+                    Some((state, used)) => {
+                        self.state = state;
+                        rest = &rest[used..];
+                    }
+                    None if rest.len() > MAX_HEAD => return Err(BadResponse),
+                    None => {
+                        self.head.extend_from_slice(rest);
+                        return Ok(None);
+                    }
+                },
                 State::Head => {
                     self.head.extend_from_slice(rest);
                     match parse_head(&self.head)? {
@@ -96,6 +111,17 @@ impl ResponseReader {
         Some(answer)
     }
 
+    /// Takes what a read has returned, of which nothing means the end of the stream.
+    ///
+    /// # Errors
+    /// When the bytes are not a response, or the stream ends in the middle of one.
+    pub fn pushed(&mut self, read: &[u8]) -> io::Result<Option<Answer>> {
+        if read.is_empty() {
+            return self.end_of_stream().map(Some).ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
+        }
+        self.push(read).map_err(io::Error::other)
+    }
+
     /// Whether any byte of a response has been seen since the last complete one.
     pub fn has_begun(&self) -> bool {
         !self.head.is_empty() || !matches!(self.state, State::Head)
@@ -108,9 +134,11 @@ impl ResponseReader {
 }
 
 fn parse_head(head: &[u8]) -> Result<Option<(State, usize)>, BadResponse> {
-    let mut headers = [httparse::EMPTY_HEADER; 128];
-    let mut parsed = httparse::Response::new(&mut headers);
-    let used = match parsed.parse(head) {
+    // Filling the table with empty headers would take longer than parsing most responses.
+    let mut headers = [const { MaybeUninit::uninit() }; 128];
+    let mut parsed = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    let used = match parser.parse_response_with_uninit_headers(&mut parsed, head, &mut headers) {
         Ok(httparse::Status::Complete(used)) => used,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(_) => return Err(BadResponse),

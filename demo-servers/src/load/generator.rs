@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::LoadConfig;
 use super::client::{Call, Client, Failure, Outcome, Target};
 use super::epoll::Epoll;
-use super::report::{Latencies, LoadErrors, LoadReport};
-use super::schedule::Schedule;
-use super::{LoadConfig, Url};
+use super::mix::Picker;
+use super::report::Measured;
+use super::schedule::{Arrivals, Schedule};
 use crate::clock::MonotonicNs;
-use crate::rng::SplitMix64;
 
 /// How long answers may still come after the last request.
 const GRACE: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ const STOP_CHECK: Duration = Duration::from_millis(50);
 /// How long a connection that has failed is not tried again: a server that refuses must not be hammered.
 const REST: Duration = Duration::from_millis(10);
 
-pub(super) fn run(config: &LoadConfig, stop: &AtomicBool) -> Result<LoadReport> {
+pub(super) fn run(config: &LoadConfig, stop: &AtomicBool) -> Result<Measured> {
     let mut generator = Generator::new(config)?;
     generator.connect_all()?;
     generator.run(config, stop)
@@ -37,35 +37,21 @@ struct Generator {
     /// Due requests for which no connection was free.
     queue: VecDeque<Call>,
     picker: Picker,
-    tally: Tally,
+    measured: Measured,
     in_flight: u64,
-}
-
-/// Which request is next.
-enum Picker {
-    InTurn(usize),
-    Random(SplitMix64),
-}
-
-struct Tally {
-    answered: u64,
-    unsent: u64,
-    errors: LoadErrors,
-    latency: Latencies,
-    service: Latencies,
-    max_in_flight: u64,
 }
 
 impl Generator {
     fn new(config: &LoadConfig) -> Result<Self> {
-        let Some(first) = config.urls.first() else { bail!("no URL was given: name one with --url") };
-        if let Some(other) = config.urls.iter().find(|url| url.authority() != first.authority()) {
-            bail!("{first} and {other} are on different servers: run one generator for each");
+        let Some(first) = config.urls.first().map(|weighted| &weighted.url) else {
+            bail!("no URL was given: name one with --url")
+        };
+        if let Some(other) = config.urls.iter().find(|other| other.url.authority() != first.authority()) {
+            bail!("{first} and {} are on different servers: run one generator for each", other.url);
         }
         let address = first.resolve().with_context(|| format!("cannot find the host of {first}"))?;
-        let requests = config.urls.iter().map(|url: &Url| url.request(config.close)).collect();
-        let picker =
-            if config.poisson { Picker::Random(SplitMix64::new(!config.seed)) } else { Picker::InTurn(0) };
+        let requests = config.urls.iter().map(|weighted| weighted.url.request(config.close)).collect();
+        let at_random = config.arrivals() == Arrivals::Poisson;
         Ok(Self {
             epoll: Epoll::new().context("cannot create an epoll instance")?,
             target: Target { address, requests, close: config.close },
@@ -73,15 +59,8 @@ impl Generator {
             free: (0..usize::from(config.connections)).collect(),
             resting: VecDeque::new(),
             queue: VecDeque::new(),
-            picker,
-            tally: Tally {
-                answered: 0,
-                unsent: 0,
-                errors: LoadErrors::default(),
-                latency: Latencies::new()?,
-                service: Latencies::new()?,
-                max_in_flight: 0,
-            },
+            picker: Picker::new(&config.urls, at_random, config.seed),
+            measured: Measured::new(&config.urls)?,
             in_flight: 0,
         })
     }
@@ -108,13 +87,13 @@ impl Generator {
         }
     }
 
-    fn run(mut self, config: &LoadConfig, stop: &AtomicBool) -> Result<LoadReport> {
+    fn run(mut self, config: &LoadConfig, stop: &AtomicBool) -> Result<Measured> {
         let warmup = config.warmup.unwrap_or_default();
         let started = MonotonicNs::now();
         let measured_from = started + warmup;
         let end = measured_from + config.duration;
         let open_loop = config.rate > 0.0;
-        let seed = config.poisson.then_some(config.seed);
+        let seed = (config.arrivals() == Arrivals::Poisson).then_some(config.seed);
         let mut schedule = Schedule::new(config.rate, warmup + config.duration, seed);
         let (mut keys, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
 
@@ -155,31 +134,24 @@ impl Generator {
             self.wait(wake, &mut keys, &mut buffer)?;
         };
 
-        self.tally.unsent = self.queue.iter().filter(|call| call.measured).count() as u64;
+        for call in self.queue.iter().filter(|call| call.measured) {
+            self.measured.by_url[call.request].unsent += 1;
+        }
         let deadline = MonotonicNs::now() + GRACE;
         while self.in_flight > 0 && MonotonicNs::now() < deadline {
             self.wait(deadline, &mut keys, &mut buffer)?;
         }
-        Ok(self.report(stopped_at.since(measured_from)))
+        Ok(self.finish(stopped_at.since(measured_from)))
     }
 
     fn call(&mut self, due: MonotonicNs, measured_from: MonotonicNs) -> Call {
-        let requests = self.target.requests.len();
-        let request = match &mut self.picker {
-            Picker::InTurn(next) => {
-                *next = (*next + 1) % requests;
-                (*next + requests - 1) % requests
-            }
-            // The remainder is below the number of requests, so it fits.
-            Picker::Random(rng) => usize::try_from(rng.below(requests as u64)).unwrap_or_default(),
-        };
-        Call { due, request, measured: due >= measured_from }
+        Call { due, request: self.picker.next(), measured: due >= measured_from }
     }
 
     fn begin(&mut self, client: usize, call: Call) {
         self.in_flight += 1;
         if call.measured {
-            self.tally.max_in_flight = self.tally.max_in_flight.max(self.in_flight);
+            self.measured.max_in_flight = self.measured.max_in_flight.max(self.in_flight);
         }
         let outcome = self.clients[client].begin(&self.epoll, &self.target, call);
         self.end(client, outcome);
@@ -207,35 +179,24 @@ impl Generator {
         if !call.measured {
             return;
         }
-        let errors = &mut self.tally.errors;
+        let tally = &mut self.measured.by_url[call.request];
         match result {
             Ok((sent_at, status)) => {
-                self.tally.answered += 1;
-                self.tally.latency.record(now.since(call.due));
-                self.tally.service.record(now.since(sent_at));
-                errors.status += u64::from(status != 200);
+                tally.latency.record(now.since(call.due));
+                tally.service.record(now.since(sent_at));
+                tally.errors.status += u64::from(!(200..400).contains(&status));
             }
-            Err(Failure::Connect) => errors.connect += 1,
-            Err(Failure::Write) => errors.write += 1,
-            Err(Failure::Read) => errors.read += 1,
+            Err(Failure::Connect) => tally.errors.connect += 1,
+            Err(Failure::Write) => tally.errors.write += 1,
+            Err(Failure::Read) => tally.errors.read += 1,
         }
     }
 
-    fn report(self, duration: Duration) -> LoadReport {
-        let Tally { answered, unsent, mut errors, latency, service, max_in_flight } = self.tally;
-        let unanswered = self.clients.iter().filter_map(Client::call).filter(|call| call.measured).count();
-        errors.timeout = unanswered as u64;
-        let seconds = duration.as_secs_f64();
-        LoadReport {
-            requests: answered,
-            sent: answered + errors.read + errors.write + errors.timeout,
-            unsent,
-            errors,
-            duration_s: seconds,
-            per_second: if seconds > 0.0 { answered as f64 / seconds } else { 0.0 },
-            latency_us: latency.summary(),
-            service_us: service.summary(),
-            max_in_flight,
+    fn finish(mut self, duration: Duration) -> Measured {
+        for call in self.clients.iter().filter_map(Client::call).filter(|call| call.measured) {
+            self.measured.by_url[call.request].errors.timeout += 1;
         }
+        self.measured.finish(duration);
+        self.measured
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::mix::WeightedUrl;
 use crate::clock::nanos;
 
 /// The result of a run. Times are in microseconds; requests of the warm-up appear nowhere in it.
@@ -30,6 +31,26 @@ pub struct LoadReport {
     pub service_us: LatencySummary,
     /// Most requests that were sent and not answered at one time.
     pub max_in_flight: u64,
+    /// The same for each URL, if there were several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_url: Vec<UrlReport>,
+}
+
+/// What a load run found about one of several URLs; the fields are those of [`LoadReport`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UrlReport {
+    /// What was asked for, by its path.
+    pub target: String,
+    /// Answered requests.
+    pub requests: u64,
+    /// Requests for which no connection became free.
+    pub unsent: u64,
+    /// Requests that failed.
+    pub errors: LoadErrors,
+    /// From when they were due.
+    pub latency_us: LatencySummary,
+    /// From when they were sent.
+    pub service_us: LatencySummary,
 }
 
 /// Requests that failed.
@@ -41,7 +62,7 @@ pub struct LoadErrors {
     pub read: u64,
     /// The request could not be written.
     pub write: u64,
-    /// Answered, but not with 200; these are counted in `requests` as well.
+    /// Answered, but not with a status from 200 to 399; these are counted in `requests` as well.
     pub status: u64,
     /// Not answered within two seconds after the end.
     pub timeout: u64,
@@ -51,6 +72,14 @@ impl LoadErrors {
     /// All of them.
     pub fn total(&self) -> u64 {
         self.connect + self.read + self.write + self.status + self.timeout
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.connect += other.connect;
+        self.read += other.read;
+        self.write += other.write;
+        self.status += other.status;
+        self.timeout += other.timeout;
     }
 }
 
@@ -74,6 +103,101 @@ pub struct LatencySummary {
     pub max: f64,
 }
 
+/// Everything that a run has measured.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// For how long requests were sent.
+    pub duration: Duration,
+    /// Most requests that were sent and not answered at one time.
+    pub max_in_flight: u64,
+    /// One for each URL, in their order.
+    pub by_url: Vec<Tally>,
+    /// All URLs taken together, once the run is over.
+    pub total: Tally,
+}
+
+/// What has been measured of one URL, or of all.
+#[derive(Debug)]
+pub(super) struct Tally {
+    /// Its path.
+    pub target: String,
+    /// Requests for which no connection became free.
+    pub unsent: u64,
+    /// Requests that failed.
+    pub errors: LoadErrors,
+    /// From when they were due.
+    pub latency: Latencies,
+    /// From when they were sent.
+    pub service: Latencies,
+}
+
+impl Measured {
+    /// With nothing measured yet.
+    pub(super) fn new(urls: &[WeightedUrl]) -> Result<Self> {
+        Ok(Self {
+            duration: Duration::ZERO,
+            max_in_flight: 0,
+            total: Tally::new("")?,
+            by_url: urls.iter().map(|weighted| Tally::new(weighted.url.target())).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Takes the URLs together, when the run is over.
+    pub(super) fn finish(&mut self, duration: Duration) {
+        self.duration = duration;
+        for part in &self.by_url {
+            self.total.unsent += part.unsent;
+            self.total.errors.add(&part.errors);
+            self.total.latency.add(&part.latency);
+            self.total.service.add(&part.service);
+        }
+    }
+
+    /// The numbers that are told.
+    pub(super) fn report(&self) -> LoadReport {
+        let Tally { unsent, errors, latency, service, .. } = &self.total;
+        let (unsent, errors) = (*unsent, *errors);
+        let (answered, seconds) = (latency.count(), self.duration.as_secs_f64());
+        let several = self.by_url.len() > 1;
+        LoadReport {
+            requests: answered,
+            sent: answered + errors.read + errors.write + errors.timeout,
+            unsent,
+            errors,
+            duration_s: seconds,
+            per_second: if seconds > 0.0 { answered as f64 / seconds } else { 0.0 },
+            latency_us: latency.summary(),
+            service_us: service.summary(),
+            max_in_flight: self.max_in_flight,
+            by_url: if several { self.by_url.iter().map(Tally::report).collect() } else { Vec::new() },
+        }
+    }
+}
+
+impl Tally {
+    /// Of nothing yet.
+    fn new(target: &str) -> Result<Self> {
+        Ok(Self {
+            target: target.to_owned(),
+            unsent: 0,
+            errors: LoadErrors::default(),
+            latency: Latencies::new()?,
+            service: Latencies::new()?,
+        })
+    }
+
+    fn report(&self) -> UrlReport {
+        UrlReport {
+            target: self.target.clone(),
+            requests: self.latency.count(),
+            unsent: self.unsent,
+            errors: self.errors,
+            latency_us: self.latency.summary(),
+            service_us: self.service.summary(),
+        }
+    }
+}
+
 /// Collects one distribution.
 #[derive(Debug)]
 pub(super) struct Latencies {
@@ -95,6 +219,23 @@ impl Latencies {
         self.histogram.saturating_record(latency);
         self.sum += u128::from(latency);
         self.max = self.max.max(latency);
+    }
+
+    fn add(&mut self, other: &Self) {
+        // All have the same bounds, so that no value can be out of them.
+        let _ = self.histogram.add(&other.histogram);
+        self.sum += other.sum;
+        self.max = self.max.max(other.max);
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The distribution in nanoseconds.
+    pub(super) fn histogram(&self) -> &Histogram<u64> {
+        &self.histogram
     }
 
     pub(super) fn summary(&self) -> LatencySummary {
@@ -131,14 +272,27 @@ impl fmt::Display for LoadReport {
             "{:>12} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
             "µs", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"
         )?;
-        for (name, s) in [("latency", &self.latency_us), ("service", &self.service_us)] {
-            write!(f, "{name:>12}")?;
-            for value in [s.mean, s.p50, s.p90, s.p99, s.p999, s.p9999, s.max] {
-                write!(f, " {value:>10.1}")?;
-            }
-            writeln!(f)?;
+        write!(f, "{:>12}{}\n{:>12}{}\n", "latency", self.latency_us, "service", self.service_us)?;
+        for url in &self.by_url {
+            writeln!(
+                f,
+                "\n{}: {} answered, {} errors, {} unsent",
+                url.target,
+                url.requests,
+                url.errors.total(),
+                url.unsent
+            )?;
+            write!(f, "{:>12}{}\n{:>12}{}\n", "latency", url.latency_us, "service", url.service_us)?;
         }
         Ok(())
+    }
+}
+
+/// The numbers, each in a column of eleven characters.
+impl fmt::Display for LatencySummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mean, p50, p90, p99, p999, p9999, max } = self;
+        [mean, p50, p90, p99, p999, p9999, max].iter().try_for_each(|value| write!(f, " {value:>10.1}"))
     }
 }
 

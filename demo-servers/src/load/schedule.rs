@@ -2,8 +2,20 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::nanos;
 use crate::rng::SplitMix64;
+
+/// How requests are spread over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Arrivals {
+    /// At equal intervals.
+    Constant,
+    /// At exponentially distributed intervals, as many clients that do not know each other make them.
+    Poisson,
+}
 
 /// The moments at which requests are due, in nanoseconds from the start.
 #[derive(Debug)]

@@ -25,6 +25,11 @@ impl Url {
         &self.authority
     }
 
+    /// Path and query, as the request line has them.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
     /// The first address of the host.
     pub fn resolve(&self) -> std::io::Result<SocketAddr> {
         let has_port = self.authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());

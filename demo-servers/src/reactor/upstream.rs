@@ -14,10 +14,7 @@ use mio::{Interest, Registry, Token};
 use crate::clock::MonotonicNs;
 use crate::http::response::{Answer, ResponseReader};
 use crate::work::Done;
-use crate::work::downstream::sleep_request;
-
-/// As many as this loop may have open; further calls wait.
-const MAX_OPEN: usize = 64;
+use crate::work::downstream::{MAX_OPEN, sleep_request};
 
 /// Tokens of upstream sockets have this bit, tokens of clients do not.
 const UPSTREAM: usize = 1 << (usize::BITS - 1);
@@ -197,14 +194,8 @@ impl Upstream {
         let mut bytes = [0; 4096];
         loop {
             match self.socket.read(&mut bytes) {
-                Ok(0) => {
-                    return self
-                        .reader
-                        .end_of_stream()
-                        .map_or(Err(io::ErrorKind::UnexpectedEof.into()), |a| Ok(Some(a)));
-                }
                 Ok(read) => {
-                    if let Some(answer) = self.reader.push(&bytes[..read]).map_err(io::Error::other)? {
+                    if let Some(answer) = self.reader.pushed(&bytes[..read])? {
                         return Ok(Some(answer));
                     }
                 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::http::response::{Answer, ResponseReader};
 
+/// As many connections as a pool that one thread's or one runtime's requests share may have open; further calls wait.
+pub const MAX_OPEN: usize = 64;
+
 /// One thread's connection to the upstream.
 #[derive(Debug)]
 pub struct Client {
@@ -33,8 +36,7 @@ impl Client {
     }
 
     fn ask(&mut self, mut stream: TcpStream, request: &[u8]) -> io::Result<u16> {
-        stream.write_all(request)?;
-        let Answer { status, keep_alive } = receive(&mut stream)?;
+        let Answer { status, keep_alive } = exchange(&mut stream, request)?;
         self.stream = keep_alive.then_some(stream);
         Ok(status)
     }
@@ -45,14 +47,16 @@ pub fn sleep_request(pause: Duration) -> Vec<u8> {
     format!("GET /sleep?ms={} HTTP/1.1\r\nHost: upstream\r\n\r\n", pause.as_millis()).into_bytes()
 }
 
-fn receive(stream: &mut TcpStream) -> io::Result<Answer> {
+/// Sends a request and waits for its answer.
+///
+/// # Errors
+/// When the stream fails, ends too early, or brings something that is no response.
+pub fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Answer> {
+    stream.write_all(request)?;
     let (mut reader, mut buffer) = (ResponseReader::default(), [0; 4096]);
     loop {
         let read = stream.read(&mut buffer)?;
-        if read == 0 {
-            return reader.end_of_stream().ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
-        }
-        if let Some(answer) = reader.push(&buffer[..read]).map_err(io::Error::other)? {
+        if let Some(answer) = reader.pushed(&buffer[..read])? {
             return Ok(answer);
         }
     }

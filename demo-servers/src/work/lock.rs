@@ -101,6 +101,7 @@ mod tests {
             let waits: Vec<_> = (0..4).map(|_| scope.spawn(|| holder.wait(time).unwrap())).collect();
             waits.into_iter().map(|wait| wait.join().unwrap()).max()
         });
-        assert!(longest >= Some(time * 4), "{longest:?}");
+        // The last to ask may have asked late, but not later than the second was served.
+        assert!(longest >= Some(time * 2), "{longest:?}");
     }
 }

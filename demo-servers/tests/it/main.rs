@@ -4,6 +4,7 @@
     reason = "clippy takes only the test functions themselves for tests, not their helpers"
 )]
 
+mod concurrency;
 mod load;
 mod models;
 mod processes;

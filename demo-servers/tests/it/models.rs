@@ -7,10 +7,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use demo_servers::Model;
-use demo_servers::load::{self, LoadConfig};
+use demo_servers::load::{self, Arrivals, LoadConfig};
 use demo_servers::truth::{Kind, Record};
 
-use crate::support::{ServerProcess, ask, records};
+use crate::support::{ServerProcess, ask, models, records};
 
 fn start(model: Model, more: &[&str]) -> ServerProcess {
     ServerProcess::start(&[&["serve", model.id(), "--threads", "12", "--workers", "12"], more].concat())
@@ -29,7 +29,7 @@ fn truth(path: &Path) -> HashMap<String, Record> {
 /// soon with exit code 0, although the connections are open.
 #[test]
 fn every_model_answers_every_request_and_stops() {
-    for model in Model::ALL {
+    for model in models() {
         let server = start(model, &[]);
         let idle = server.connect();
         let config = LoadConfig {
@@ -58,13 +58,13 @@ fn every_model_answers_every_request_and_stops() {
 /// A connection for each request works as well, on a Poisson schedule.
 #[test]
 fn every_model_serves_short_connections() {
-    for model in Model::ALL {
+    for model in models() {
         let server = start(model, &[]);
         let config = LoadConfig {
             rate: 300.0,
             duration: Duration::from_secs(1),
             close: true,
-            poisson: true,
+            arrivals: Arrivals::Poisson,
             ..LoadConfig::new(vec![server.url("/plaintext")])
         };
         let report = load::run(&config, &AtomicBool::new(false)).unwrap();
@@ -76,7 +76,7 @@ fn every_model_serves_short_connections() {
 #[test]
 fn every_route_does_what_it_says() {
     let upstream = ServerProcess::start(&["upstream"]);
-    for model in Model::ALL {
+    for model in models() {
         let dir = tempfile::tempdir().unwrap();
         let (path, scratch) = (dir.path().join("truth"), dir.path().display().to_string());
         let truth_file = path.display().to_string();
@@ -123,7 +123,7 @@ fn every_route_does_what_it_says() {
 /// own); `/mix` needs no upstream.
 #[test]
 fn the_cache_and_the_mixture_work_in_every_model() {
-    for model in Model::ALL {
+    for model in models() {
         let server = start(model, &[]);
         let stream = server.connect();
         assert!(ask(&stream, "/cached?key=k").contains("\r\nX-Cache: miss\r\n"), "{model}");
@@ -140,7 +140,7 @@ fn the_cache_and_the_mixture_work_in_every_model() {
 /// that are no request get 400 and the end of the connection.
 #[test]
 fn every_model_speaks_http() {
-    for model in Model::ALL {
+    for model in models() {
         let server = start(model, &[]);
         let mut stream = server.connect();
         let requests =
@@ -164,7 +164,7 @@ fn every_model_speaks_http() {
 /// Without its upstream `/downstream` is answered with 502; when it comes back so do the answers.
 #[test]
 fn a_lost_upstream_is_an_answer_too() {
-    for model in Model::ALL {
+    for model in models() {
         let upstream = ServerProcess::start(&["upstream"]);
         let address = upstream.address.clone();
         let server = start(model, &["--upstream", &address]);
@@ -180,7 +180,7 @@ fn a_lost_upstream_is_an_answer_too() {
 /// A connection on which nothing is asked is closed after the idle timeout.
 #[test]
 fn idle_connections_are_closed() {
-    for model in Model::ALL {
+    for model in models() {
         let server = start(model, &["--idle-timeout", "0.3"]);
         let mut stream = server.connect();
         let began = Instant::now();

@@ -6,8 +6,20 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use demo_servers::Model;
 use demo_servers::load::Url;
 use demo_servers::truth::Record;
+
+/// Every model that can run here. One that the kernel has no means for is named on standard error.
+pub fn models() -> impl Iterator<Item = Model> {
+    Model::ALL.into_iter().filter(|model| {
+        // On a thread of its own: the kernel interrupts the one that made a ring when it takes the ring down.
+        let model = *model;
+        let Err(reason) = std::thread::spawn(move || model.check()).join().unwrap() else { return true };
+        eprintln!("the model {model} cannot run here: {reason}");
+        false
+    })
+}
 
 /// Ends with the test, however the test ends.
 pub struct ServerProcess {

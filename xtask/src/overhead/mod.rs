@@ -19,8 +19,11 @@ use crate::process;
 use crate::test::Binaries;
 use compare::{Change, Round};
 use report::{Report, ServerReport};
-use server::{Kind, Server};
-use window::{Attached, Load};
+use window::Attached;
+
+pub use compare::Spread;
+pub use server::{Kind, Server};
+pub use window::Load;
 
 #[derive(clap::Args)]
 pub struct Args {
