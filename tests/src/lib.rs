@@ -15,6 +15,7 @@ mod report;
 mod rules;
 mod settings;
 mod threads;
+pub mod truth;
 mod whywait;
 
 pub use bpf::{BpfObjects, Kind as BpfKind};

@@ -1,0 +1,106 @@
+//! One model under a load of known requests, watched.
+
+use std::path::Path;
+
+use demo_servers::Model;
+use demo_servers::truth::Record;
+use serde::Serialize;
+use whywait::clock::Request;
+
+use super::{accuracy::Accuracy, log::RequestLog};
+use crate::demo::{DemoServer, Load};
+
+/// Connections that are kept open, and threads or processes to serve them: where one of those serves one connection until its
+/// end, no connection may wait for a free one.
+const CONNECTIONS: u16 = 4;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct PlantedRoute {
+    /// The path, as the server and whywait name the route.
+    pub path: &'static str,
+    /// Its parameters: what is planted.
+    pub query: &'static str,
+    /// Requests a second: what one thread serves half of its time.
+    pub rate: u32,
+}
+
+/// Every route of the reference servers.
+pub const ROUTES: [PlantedRoute; 10] = [
+    PlantedRoute { path: "/plaintext", query: "", rate: 100 },
+    PlantedRoute { path: "/json", query: "", rate: 100 },
+    PlantedRoute { path: "/cpu", query: "us=3000", rate: 60 },
+    PlantedRoute { path: "/sleep", query: "ms=10", rate: 50 },
+    PlantedRoute { path: "/lock", query: "us=6000", rate: 50 },
+    PlantedRoute { path: "/disk", query: "bytes=262144", rate: 30 },
+    PlantedRoute { path: "/downstream", query: "ms=10", rate: 50 },
+    PlantedRoute { path: "/alloc", query: "bytes=1048576", rate: 60 },
+    PlantedRoute { path: "/cached", query: "key=one", rate: 100 },
+    PlantedRoute { path: "/mix", query: "", rate: 150 },
+];
+
+/// One model and one route.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cell {
+    /// The model's name on the command line.
+    pub model: &'static str,
+    /// The route's path.
+    pub route: &'static str,
+    /// How well the two sides agree.
+    pub accuracy: Accuracy,
+}
+
+/// Asks a server of this model for one route after the other, for so many seconds each, and compares what whywait found with what
+/// the server says.
+pub fn measure(model: Model, routes: &[PlantedRoute], seconds: u32) -> Vec<Cell> {
+    let own = std::env::current_exe().expect("knowing where the test program is");
+    // The build directory is on a disk where the directory for temporary files may be memory.
+    let beside = own.parent().expect("a program lies in a directory");
+    let dir = tempfile::tempdir_in(beside).expect("making a directory");
+    let truth = dir.path().join("truth");
+    let upstream = DemoServer::upstream();
+    let count = CONNECTIONS.to_string();
+    let args = [
+        ["--upstream", &upstream.address().to_string()],
+        ["--truth", text(&truth)],
+        ["--dir", text(dir.path())],
+        ["--threads", &count],
+        ["--workers", &count],
+    ];
+    let server = DemoServer::start(model.id(), args.as_flattened());
+    let log = RequestLog::on(server.pid());
+    let answered: Vec<u64> = routes.iter().map(|route| ask(&server, model, route, seconds)).collect();
+    let found = log.stop();
+    let records = server.stop_for_truth(&truth);
+    let cells = routes.iter().zip(answered).map(|(route, answered)| Cell {
+        model: model.id(),
+        route: route.path,
+        accuracy: Accuracy::of(answered, &of_route(&records, route), &found_for(&found, route)),
+    });
+    let cells: Vec<Cell> = cells.collect();
+    let counted: u64 = cells.iter().map(|cell| cell.accuracy.found).sum();
+    assert_eq!(counted, found.len() as u64, "requests without a known route");
+    cells
+}
+
+/// Makes the load and returns how many requests were answered.
+fn ask(server: &DemoServer, model: Model, route: &PlantedRoute, seconds: u32) -> u64 {
+    let PlantedRoute { path, query, rate } = route;
+    // It serves one connection until that closes.
+    let connections = if model == Model::Iterative { 1 } else { CONNECTIONS };
+    let load = Load::new(server.url(&format!("{path}?{query}")), *rate, seconds);
+    load.connections(connections).poisson().run().requests
+}
+
+fn of_route(records: &[Record], route: &PlantedRoute) -> Vec<Record> {
+    records.iter().filter(|record| record.route == route.path).cloned().collect()
+}
+
+fn found_for(found: &[Request], route: &PlantedRoute) -> Vec<Request> {
+    let name = format!("GET {}", route.path);
+    found.iter().filter(|request| request.route.as_deref() == Some(name.as_str())).cloned().collect()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in text")
+}
