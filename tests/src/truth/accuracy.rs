@@ -34,6 +34,21 @@ pub struct Accuracy {
     pub misplaced: u64,
     /// Everything that was found, by state.
     pub states: BTreeMap<&'static str, u64>,
+    /// The requests whose latency is off.
+    pub off: Vec<Off>,
+}
+
+/// A request whose latency is off. Times are in nanoseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Off {
+    /// From the end of whywait's first read to the server's beginning.
+    pub before: i64,
+    /// From whywait's end to the server's.
+    pub after: i64,
+    /// The latency, as the server says.
+    pub latency: u64,
+    /// How long it waited for a CPU, as whywait found.
+    pub run_queue: u64,
 }
 
 impl Accuracy {
@@ -44,7 +59,11 @@ impl Accuracy {
             Self { answered, found: found.len() as u64, joined: joined.pairs.len() as u64, ..Self::default() };
         let Joined { pairs, .. } = joined;
         for pair in &pairs {
-            accuracy.latency_right += u64::from(latency_is_right(pair));
+            if latency_is_right(pair) {
+                accuracy.latency_right += 1;
+            } else {
+                accuracy.off.push(off(pair));
+            }
             accuracy.owner_right += u64::from(owner_is_right(pair));
             let planted = pair.truth.planted_ns;
             let placed = placed(pair);
@@ -94,6 +113,16 @@ fn latency_is_right(pair: &Pair) -> bool {
     let found = pair.found.end.since(pair.found.first_read);
     let bound = ((truth as f64 * SHARE) as u64).max(LEAST_NS);
     found.abs_diff(truth) <= bound && pair.found.end.0.abs_diff(pair.truth.end_ns.0) <= bound
+}
+
+fn off(pair: &Pair) -> Off {
+    let Pair { truth, found } = pair;
+    Off {
+        before: truth.start_ns.0 as i64 - found.first_read.0 as i64,
+        after: truth.end_ns.0 as i64 - found.end.0 as i64,
+        latency: truth.end_ns.0 - truth.start_ns.0,
+        run_queue: found.times[State::RunQueue],
+    }
 }
 
 fn owner_is_right(pair: &Pair) -> bool {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use demo_servers::Model;
 use demo_servers::truth::Record;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 use whywait::clock::Request;
 
@@ -58,7 +59,7 @@ pub fn measure(model: Model, routes: &[PlantedRoute], seconds: u32) -> Vec<Cell>
     let beside = own.parent().expect("a program lies in a directory");
     let dir = tempfile::tempdir_in(beside).expect("making a directory");
     let truth = dir.path().join("truth");
-    let upstream = DemoServer::upstream();
+    let upstream = on(Side::Client, DemoServer::upstream);
     let count = CONNECTIONS.to_string();
     let args = [
         ["--upstream", &upstream.address().to_string()],
@@ -67,8 +68,8 @@ pub fn measure(model: Model, routes: &[PlantedRoute], seconds: u32) -> Vec<Cell>
         ["--threads", &count],
         ["--workers", &count],
     ];
-    let server = DemoServer::start(model.id(), args.as_flattened());
-    let log = RequestLog::on(server.pid());
+    let server = on(Side::Server, || DemoServer::start(model.id(), args.as_flattened()));
+    let log = on(Side::Client, || RequestLog::on(server.pid()));
     let answered: Vec<u64> = routes.iter().map(|route| ask(&server, model, route, seconds)).collect();
     let found = log.stop();
     let records = server.stop_for_truth(&truth);
@@ -89,7 +90,37 @@ fn ask(server: &DemoServer, model: Model, route: &PlantedRoute, seconds: u32) ->
     // It serves one connection until that closes.
     let connections = if model == Model::Iterative { 1 } else { CONNECTIONS };
     let load = Load::new(server.url(&format!("{path}?{query}")), *rate, seconds);
-    load.connections(connections).poisson().run().requests
+    let load = load.connections(connections).poisson();
+    on(Side::Client, || load.run().requests)
+}
+
+/// Who gets which CPUs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// All but the last one.
+    Server,
+    /// The last one.
+    Client,
+}
+
+/// Runs something, and lets what it starts run, on the CPUs of one side. A client that an answer wakes on the server's CPU runs at
+/// once, before the server's write has returned to the server: the server would take the client's time for its own. With one CPU there
+/// is no choice.
+fn on<T>(side: Side, what: impl FnOnce() -> T) -> T {
+    let all = sched_getaffinity(None).expect("knowing the CPUs");
+    let mut cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)).collect();
+    if let Some(last) = cpus.pop_if(|_| all.count() > 1)
+        && side == Side::Client
+    {
+        cpus = vec![last];
+    }
+    let mut set = CpuSet::new();
+    cpus.into_iter().for_each(|cpu| set.set(cpu));
+    // What is started inherits the CPUs of this thread.
+    sched_setaffinity(None, &set).expect("choosing CPUs");
+    let result = what();
+    sched_setaffinity(None, &all).expect("choosing CPUs");
+    result
 }
 
 fn of_route(records: &[Record], route: &PlantedRoute) -> Vec<Record> {
