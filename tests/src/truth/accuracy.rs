@@ -24,6 +24,8 @@ pub struct Accuracy {
     pub joined: u64,
     /// Of these: latency and end within 2 % or 30 µs of the truth.
     pub latency_right: u64,
+    /// Of these: the route has its name.
+    pub named: u64,
     /// Of these: the thread that wrote the answer is among the owners.
     pub owner_right: u64,
     /// Time that the server says it planted.
@@ -64,6 +66,7 @@ impl Accuracy {
             } else {
                 accuracy.off.push(off(pair));
             }
+            accuracy.named += u64::from(is_named(pair));
             accuracy.owner_right += u64::from(owner_is_right(pair));
             let planted = pair.truth.planted_ns;
             let placed = placed(pair);
@@ -127,6 +130,10 @@ fn off(pair: &Pair) -> Off {
 
 fn owner_is_right(pair: &Pair) -> bool {
     pair.found.threads.iter().any(|tid| u32::try_from(pair.truth.tid) == Ok(tid.0))
+}
+
+fn is_named(pair: &Pair) -> bool {
+    pair.found.route.as_deref().and_then(|route| route.strip_prefix("GET ")) == Some(pair.truth.route.as_str())
 }
 
 fn state_of(kind: Kind) -> State {

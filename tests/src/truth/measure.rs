@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use demo_servers::Model;
+use demo_servers::clock::MonotonicNs;
 use demo_servers::truth::Record;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 use whywait::clock::Request;
+use whywait::units::Ns;
 
 use super::{accuracy::Accuracy, log::RequestLog};
 use crate::demo::{DemoServer, Load};
@@ -70,28 +72,39 @@ pub fn measure(model: Model, routes: &[PlantedRoute], seconds: u32) -> Vec<Cell>
     ];
     let server = on(Side::Server, || DemoServer::start(model.id(), args.as_flattened()));
     let log = on(Side::Client, || RequestLog::on(server.pid()));
-    let answered: Vec<u64> = routes.iter().map(|route| ask(&server, model, route, seconds)).collect();
+    let asked: Vec<Asked> = routes.iter().map(|route| ask(&server, model, route, seconds)).collect();
     let found = log.stop();
     let records = server.stop_for_truth(&truth);
-    let cells = routes.iter().zip(answered).map(|(route, answered)| Cell {
-        model: model.id(),
-        route: route.path,
-        accuracy: Accuracy::of(answered, &of_route(&records, route), &found_for(&found, route)),
+    let ends = asked.iter().skip(1).map(|next| next.began).chain([Ns(u64::MAX)]);
+    let cells = asked.iter().zip(ends).map(|(asked, end)| {
+        let path = asked.route.path;
+        let records: Vec<Record> = records.iter().filter(|record| record.route == path).cloned().collect();
+        let within = |request: &&Request| (asked.began..end).contains(&request.first_read);
+        let found: Vec<Request> = found.iter().filter(within).cloned().collect();
+        Cell { model: model.id(), route: path, accuracy: Accuracy::of(asked.answered, &records, &found) }
     });
-    let cells: Vec<Cell> = cells.collect();
-    let counted: u64 = cells.iter().map(|cell| cell.accuracy.found).sum();
-    assert_eq!(counted, found.len() as u64, "requests without a known route");
-    cells
+    cells.collect()
 }
 
-/// Makes the load and returns how many requests were answered.
-fn ask(server: &DemoServer, model: Model, route: &PlantedRoute, seconds: u32) -> u64 {
+/// A route that has been asked for.
+struct Asked<'a> {
+    route: &'a PlantedRoute,
+    /// Before the first request.
+    began: Ns,
+    /// Requests that were answered.
+    answered: u64,
+}
+
+/// Makes the load.
+fn ask<'a>(server: &DemoServer, model: Model, route: &'a PlantedRoute, seconds: u32) -> Asked<'a> {
     let PlantedRoute { path, query, rate } = route;
     // It serves one connection until that closes.
     let connections = if model == Model::Iterative { 1 } else { CONNECTIONS };
     let load = Load::new(server.url(&format!("{path}?{query}")), *rate, seconds);
     let load = load.connections(connections).poisson();
-    on(Side::Client, || load.run().requests)
+    let began = Ns(MonotonicNs::now().0);
+    let answered = on(Side::Client, || load.run().requests);
+    Asked { route, began, answered }
 }
 
 /// Who gets which CPUs.
@@ -121,15 +134,6 @@ fn on<T>(side: Side, what: impl FnOnce() -> T) -> T {
     let result = what();
     sched_setaffinity(None, &all).expect("choosing CPUs");
     result
-}
-
-fn of_route(records: &[Record], route: &PlantedRoute) -> Vec<Record> {
-    records.iter().filter(|record| record.route == route.path).cloned().collect()
-}
-
-fn found_for(found: &[Request], route: &PlantedRoute) -> Vec<Request> {
-    let name = format!("GET {}", route.path);
-    found.iter().filter(|request| request.route.as_deref() == Some(name.as_str())).cloned().collect()
 }
 
 fn text(path: &Path) -> &str {
