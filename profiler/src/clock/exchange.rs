@@ -43,7 +43,7 @@ impl RequestClock {
                 if let Some(request) = self.open.get_mut(&request) {
                     request.request.touched_by_loss = true;
                 }
-                self.close(request, done);
+                self.close(request, at, done);
             }
         }
         let Some(connection) = self.connections.get(&id) else { return };
@@ -94,7 +94,7 @@ impl RequestClock {
                 }
                 return;
             }
-            self.close(request, done);
+            self.close(request, at, done);
         } else if connection.turn == Turn::Unknown && route.is_none() {
             // Perhaps the middle of a request: the next one, after an answer, is whole.
             return;
@@ -276,6 +276,6 @@ fn timer_of(request: &Open, thread: &Thread, at: Ns) -> Option<Ns> {
     const ROUNDED: u64 = 1_000_000;
     let timer = thread.timer?;
     // A wait that something else has ended says less: another thread may have brought the request back.
-    let was_due = timer.fired || !request.handed_out && timer.due <= at.plus(ROUNDED);
+    let was_due = timer.fired || request.handed_to.is_empty() && timer.due <= at.plus(ROUNDED);
     (was_due && request.released < timer.due).then_some(timer.due.min(at))
 }

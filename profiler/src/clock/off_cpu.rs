@@ -190,7 +190,9 @@ impl RequestClock {
             let rank = waker.rank_for(by, request);
             waker.give_pending(request, rank);
         }
-        request.handed_out = true;
+        if !request.handed_to.contains(&tid) {
+            request.handed_to.push(tid);
+        }
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.handed = Some(Handed { request: id, depth });
             thread.works_for(at, Some(id));

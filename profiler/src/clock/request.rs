@@ -82,8 +82,8 @@ pub(super) struct Open {
     pub epoch: u32,
     /// When the last owner let it go, or, while there is one, when that last touched it.
     pub released: Ns,
-    /// Whether another thread was woken for it.
-    pub handed_out: bool,
+    /// Threads that were woken for it.
+    pub handed_to: SmallVec<[Tid; 2]>,
     /// When the last write returned.
     pub last_write: Option<Ns>,
     /// Since when a full buffer holds the response up.
@@ -97,7 +97,7 @@ impl Open {
     pub fn new(request: Request, timeline: Timeline, owner: Tid) -> Self {
         Self {
             released: request.first_read,
-            handed_out: false,
+            handed_to: SmallVec::new(),
             request,
             timeline,
             owner: Some(owner),

@@ -168,6 +168,28 @@ fn a_pools_work_counts_when_the_pool_thread_is_not_heard_of_before_the_next_requ
 }
 
 #[test]
+fn a_pools_work_counts_when_the_loop_was_awake_and_the_pool_thread_comes_back_late() {
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).op(10, 1, 1, op::RECV, 5, 10);
+    history.event(20, 2, woken_by(1, call::FUTEX, 0x70, 1, 20)).event(80, 1, events_by(0, 25, 80));
+    history.op(95, 1, 1, op::SEND, 5, 0).op(120, 1, 1, op::RECV, 5, 120).op(130, 1, 1, op::SEND, 5, 0);
+    // It had finished at 90, while the loop was awake, so it woke nobody.
+    assert!(history.done.is_empty());
+    history.event(200, 2, woken_by(1, call::FUTEX, 0x70, 90, 200)).op(210, 1, 1, op::RECV, 5, 205);
+    assert_eq!(split(&history.done[0]), [(State::OnCpu, 85)]);
+}
+
+#[test]
+fn a_request_does_not_wait_for_a_pool_thread_for_ever() {
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).op(10, 1, 1, op::RECV, 5, 10);
+    history.event(20, 2, woken_by(1, call::FUTEX, 0x70, 1, 20)).event(90, 1, events_by(0, 25, 90));
+    history.op(95, 1, 1, op::SEND, 5, 0).op(120, 1, 1, op::RECV, 5, 120);
+    history.op(LINGER + 121, 1, 1, op::SEND, 5, 0);
+    assert_eq!(history.done.len(), 1);
+}
+
+#[test]
 fn a_pool_thread_that_waits_for_its_next_piece_of_work_waits_for_no_lock() {
     let mut history = History::default();
     history.runs(0, 1).conn(5, 1, role::SERVER).conn(5, 2, role::SERVER).op(10, 1, 1, op::RECV, 5, 10);
