@@ -72,7 +72,8 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// The command and the machine.
 fn provenance(duration: u32) -> Result<String> {
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's release")?;
+    let kernel =
+        fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's release")?;
     let date = process::output(Command::new("date").arg("+%F"))?;
     let cpus = std::thread::available_parallelism().context("cannot count the CPUs")?;
     Ok(format!(

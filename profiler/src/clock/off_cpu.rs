@@ -59,10 +59,10 @@ impl RequestClock {
             };
             let busy = self.threads.get(&tid).and_then(|thread| busy_with(&self.open, thread, tid));
             let doubtful = busy.is_some_and(|request| self.settle_before(tid, request, place));
-            let helped = doubtful && self.waker_of(interval, ready) == busy;
+            let brought_back = doubtful && self.is_brought_back(interval);
             let thread = self.thread(tid, pid);
-            // Whoever was given the request has said what it did, and says better what the request waited for.
-            if !helped {
+            // What the request waited for is what the other thread did.
+            if !brought_back {
                 thread.pending.push(Stretch { from: left, to: ready, state });
             }
             if busy.is_none() || doubtful {
@@ -119,12 +119,12 @@ impl RequestClock {
         doubtful
     }
 
-    /// The request that somebody worked for who woke this thread on purpose.
-    fn waker_of(&self, interval: &OffCpu, at: Ns) -> Option<RequestId> {
-        if interval.waker_tid == 0 || !wakes_on_purpose(interval.waker_syscall) {
-            return None;
-        }
-        self.threads.get(&Tid(interval.waker_tid))?.worked_for(at)
+    /// Whether a thread was woken by one that has, or had, a request in hand without owning it: a member of a pool, which brings its
+    /// work back.
+    fn is_brought_back(&self, interval: &OffCpu) -> bool {
+        interval.waker_tid != 0
+            && wakes_on_purpose(interval.waker_syscall)
+            && self.threads.get(&Tid(interval.waker_tid)).is_some_and(|waker| waker.handed.is_some())
     }
 
     /// A socket's peer is waited for: another service, or a client.

@@ -226,6 +226,25 @@ fn an_owner_that_waits_for_work_again_leaves_the_request_to_the_pool() {
 }
 
 #[test]
+fn work_that_a_pool_thread_took_without_having_slept_is_no_lock() {
+    // As before, but thread 2 was woken for the request of thread 3, and then found that of thread 1 in the queue.
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).conn(5, 2, role::SERVER).event(
+        8,
+        1,
+        woken_by(9, call::FUTEX, 0x50, 1, 8),
+    );
+    history.op(10, 1, 1, op::RECV, 5, 10).op(11, 3, 2, op::RECV, 5, 11);
+    history.event(20, 2, woken_by(3, call::FUTEX, 0x70, 1, 20)).event(
+        90,
+        1,
+        woken_by(2, call::FUTEX, 0x50, 25, 90),
+    );
+    let requests = history.op(95, 1, 1, op::SEND, 5, 0).finish(300);
+    assert_eq!(split(&requests[0]), [(State::AppQueue, 65), (State::OnCpu, 20)]);
+}
+
+#[test]
 fn an_owner_that_waits_for_a_lock_where_it_waits_for_work_waits_for_a_lock() {
     // A thread of Java parks at one address, whatever for; what it touches next tells what it was.
     let mut history = History::default();
@@ -259,7 +278,14 @@ fn a_timer_that_is_due_in_a_turn_that_an_event_began_is_a_timer() {
     let mut history = History::default();
     history.runs(0, 1).conn(5, 1, role::SERVER).conn(5, 2, role::SERVER).op(10, 1, 1, op::RECV, 5, 10);
     history.event(9 * MS + 500_010, 1, events_for(10, 10, 9 * MS + 500_000));
-    history.op(9 * MS + 500_020, 1, 2, op::RECV, 5, 9 * MS + 500_000).op(9 * MS + 500_030, 1, 2, op::SEND, 5, 0);
+    history.op(9 * MS + 500_020, 1, 2, op::RECV, 5, 9 * MS + 500_000).op(
+        9 * MS + 500_030,
+        1,
+        2,
+        op::SEND,
+        5,
+        0,
+    );
     let requests = history.op(9 * MS + 600_000, 1, 1, op::SEND, 5, 0).finish(20 * MS);
     assert!(requests[0].times[State::Sleep] >= 9 * MS + 500_000, "{:?}", split(&requests[0]));
 }
@@ -276,7 +302,13 @@ fn a_timer_that_is_far_off_brings_nothing_back() {
 #[test]
 fn the_thread_that_a_timer_woke_hands_it_on() {
     let mut history = History::default();
-    history.runs(0, 1).conn(5, 1, role::SERVER).op(10, 1, 1, op::RECV, 5, 10).off(1, call::EPOLL_WAIT, 15, 20, 20);
+    history.runs(0, 1).conn(5, 1, role::SERVER).op(10, 1, 1, op::RECV, 5, 10).off(
+        1,
+        call::EPOLL_WAIT,
+        15,
+        20,
+        20,
+    );
     history.event(10 * MS, 2, events_for(10, 1, 10 * MS));
     history.event(10 * MS + 20, 1, woken_by(2, call::FUTEX, 0x50, 30, 10 * MS + 10));
     let requests = history.op(10 * MS + 30, 1, 1, op::SEND, 5, 0).finish(20 * MS);

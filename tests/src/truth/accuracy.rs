@@ -57,8 +57,12 @@ impl Accuracy {
     /// Compares the records of a route with what was found for it.
     pub fn of(answered: u64, records: &[Record], found: &[Request]) -> Self {
         let joined = join(records, found);
-        let mut accuracy =
-            Self { answered, found: found.len() as u64, joined: joined.pairs.len() as u64, ..Self::default() };
+        let mut accuracy = Self {
+            answered,
+            found: found.len() as u64,
+            joined: joined.pairs.len() as u64,
+            ..Self::default()
+        };
         let Joined { pairs, .. } = joined;
         for pair in &pairs {
             if latency_is_right(pair) {
@@ -133,7 +137,8 @@ fn owner_is_right(pair: &Pair) -> bool {
 }
 
 fn is_named(pair: &Pair) -> bool {
-    pair.found.route.as_deref().and_then(|route| route.strip_prefix("GET ")) == Some(pair.truth.route.as_str())
+    pair.found.route.as_deref().and_then(|route| route.strip_prefix("GET "))
+        == Some(pair.truth.route.as_str())
 }
 
 fn state_of(kind: Kind) -> State {

@@ -84,7 +84,10 @@ mod tests {
         };
         let text = tables(&[Cell { model: "gil", route: "/cpu", accuracy }]);
         assert!(text.contains("| model | /cpu |\n| --- | ---: |\n| gil | **99 of 100** |\n"), "{text}");
-        assert!(text.contains("| gil | 100.0 |") && text.contains("| gil | **80.0** (20 misplaced) |"), "{text}");
+        assert!(
+            text.contains("| gil | 100.0 |") && text.contains("| gil | **80.0** (20 misplaced) |"),
+            "{text}"
+        );
         assert!(text.contains("| gil | **50.5** |"), "{text}");
     }
 }
