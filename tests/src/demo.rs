@@ -85,6 +85,7 @@ pub struct Load {
     seconds: u32,
     connections: u16,
     close: bool,
+    poisson: bool,
 }
 
 impl Load {
@@ -92,7 +93,7 @@ impl Load {
     /// at a lower rate.
     pub fn new(url: String, rate: u32, seconds: u32) -> Self {
         let offered = requests(u64::from(rate) * u64::from(seconds));
-        Self { urls: vec![url], offered, seconds, connections: 1, close: false }
+        Self { urls: vec![url], offered, seconds, connections: 1, close: false, poisson: false }
     }
 
     /// How many requests it makes of a server that keeps up.
@@ -121,6 +122,13 @@ impl Load {
         self
     }
 
+    /// At random moments, of the same mean rate: requests meet, as they do when users do not know each other.
+    #[must_use]
+    pub fn poisson(mut self) -> Self {
+        self.poisson = true;
+        self
+    }
+
     /// Makes the load. What the generator counts as answered is only the truth if nothing of it was left in doubt, so
     /// that is checked.
     pub fn run(&self) -> LoadReport {
@@ -133,6 +141,9 @@ impl Load {
         command.args(["--rate", &rate.to_string(), "--duration", &self.seconds.to_string()]);
         command.args(["--connections", &self.connections.to_string()]);
         command.args(self.close.then_some("--close"));
+        if self.poisson {
+            command.args(["--arrivals", "poisson"]);
+        }
         let mut guard = Guard::spawn(command.stdout(Stdio::piped()));
         let mut text = String::new();
         guard.stdout().read_to_string(&mut text).expect("reading the load report");

@@ -16,6 +16,7 @@ mod report;
 mod rules;
 mod settings;
 mod threads;
+pub mod truth;
 mod user;
 mod whywait;
 

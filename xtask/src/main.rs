@@ -9,6 +9,7 @@ mod process;
 mod setup;
 mod test;
 mod tree;
+mod truth;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,8 @@ enum Task {
     Overhead(overhead::Args),
     /// Compare the load generator with wrk, to know what it can measure
     LoadCeiling(load_ceiling::Args),
+    /// Hold what whywait finds against what the reference servers say about themselves
+    Truth(truth::Args),
     /// Run the tests on other kernels, in virtual machines
     Matrix(matrix::Args),
     /// Do what the continuous integration does
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args).map(|()| done),
         Task::Overhead(args) => overhead::run(&args).map(|()| done),
         Task::LoadCeiling(args) => load_ceiling::run(&args).map(|()| done),
+        Task::Truth(args) => truth::run(&args).map(|()| done),
         Task::Matrix(args) => matrix::run(&args),
         Task::Ci => ci::run().map(|()| done),
     };

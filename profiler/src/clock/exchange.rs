@@ -43,7 +43,7 @@ impl RequestClock {
                 if let Some(request) = self.open.get_mut(&request) {
                     request.request.touched_by_loss = true;
                 }
-                self.close(request, done);
+                self.close(request, at, done);
             }
         }
         let Some(connection) = self.connections.get(&id) else { return };
@@ -94,7 +94,7 @@ impl RequestClock {
                 }
                 return;
             }
-            self.close(request, done);
+            self.close(request, at, done);
         } else if connection.turn == Turn::Unknown && route.is_none() {
             // Perhaps the middle of a request: the next one, after an answer, is whole.
             return;
@@ -125,7 +125,7 @@ impl RequestClock {
         if let Some(previous) = previous {
             // It read this one in the middle of another: what it did so far was for that.
             if let Some(request) = self.open.get_mut(&previous) {
-                let rank = request.rank_of(tid);
+                let rank = thread.rank_for(tid, request);
                 thread.give_pending(request, rank);
                 request.release(tid, at);
             }
@@ -169,7 +169,7 @@ impl RequestClock {
                 let mark = thread.mark.min(thread.pending.len());
                 thread.pending.drain(..mark);
             }
-            let rank = request.own(tid);
+            let rank = request.own(tid, at);
             thread.give_pending(request, rank);
             request.timeline.compact(request.last_write.unwrap_or(at));
         }
@@ -192,13 +192,15 @@ impl RequestClock {
             self.let_go(tid, at);
             return;
         };
-        let idle = self.threads.get(&tid).and_then(|thread| thread.idle);
         if let Some(open) = self.open.get_mut(&request) {
-            if open.owner.is_none() && !open.responded() && open.calls.is_empty() {
-                // Nobody had it, nothing was called for it, and a timer that was due is what brought it back.
-                if let Some(idle) = idle.filter(|idle| idle.timed_out) {
-                    open.timeline.claim(open.released, idle.woken, State::Sleep, Rank::Pending);
-                }
+            if open.owner != Some(tid)
+                && !open.responded()
+                && open.calls.is_empty()
+                && let Some(thread) = self.threads.get(&tid)
+                && let Some(due) = timer_of(open, thread, at)
+            {
+                open.timeline.claim(open.released, due, State::Sleep, Rank::Pending);
+                open.wait_for_cpu(thread, due, at);
             }
             if let Some(since) = open.send_blocked.take() {
                 open.timeline.claim(since, at, State::Send, Rank::Pending);
@@ -252,6 +254,9 @@ impl RequestClock {
         let arrival = if op.arrival != 0 { Ns(op.arrival).min(at) } else { at };
         let Some(request) = self.open.get_mut(&caller) else { return };
         request.timeline.claim(since, arrival, State::Downstream, Rank::Pending);
+        if let Some(thread) = self.threads.get(&tid) {
+            request.wait_for_cpu(thread, arrival, at);
+        }
         request.calls.retain(|(conn, _)| *conn != id);
         if !request.responded() {
             self.touch(tid, at, caller);
@@ -262,5 +267,15 @@ impl RequestClock {
 /// When a connection was accepted, as far as its reader's own waits tell.
 fn accepted_about(reader: &Thread, start: Ns) -> Option<Ns> {
     let accepted = reader.accepted.filter(|at| *at >= start);
-    accepted.or_else(|| reader.idle.map(|idle| idle.woken).filter(|at| *at >= start))
+    accepted.or_else(|| reader.idle.filter(|at| *at >= start))
+}
+
+/// When the timer was due that made a thread take up a request which it had not in hand.
+fn timer_of(request: &Open, thread: &Thread, at: Ns) -> Option<Ns> {
+    // Time-outs in milliseconds are rounded up, so a timer may be due that much before the end of the time-out.
+    const ROUNDED: u64 = 1_000_000;
+    let timer = thread.timer?;
+    // A wait that something else has ended says less: another thread may have brought the request back.
+    let was_due = timer.fired || request.handed_to.is_empty() && timer.due <= at.plus(ROUNDED);
+    (was_due && request.released < timer.due).then_some(timer.due.min(at))
 }

@@ -15,6 +15,8 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
+
 use rustc_hash::FxHashMap;
 
 use whywait_ebpf::abi::{Conn, SockState, born, role};
@@ -32,6 +34,10 @@ use request::Open;
 use thread::Thread;
 
 const TCP_ESTABLISHED: u32 = 1;
+
+/// How long an answered request waits for news of the threads that it was handed to: what such a thread did is told when it comes
+/// back from its next wait.
+const LINGER: u64 = 1_000_000_000;
 
 /// Tallies that the clock keeps beside the requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +60,8 @@ pub struct RequestClock {
     connections: FxHashMap<ConnId, Connection>,
     sockets: FxHashMap<u64, ConnId>,
     open: OpenRequests,
+    /// Closed requests that are in `open` still, because a thread may have worked on them, by the time of their closing.
+    lingering: VecDeque<(Ns, RequestId)>,
     next_request: u64,
     tally: Tally,
 }
@@ -72,6 +80,7 @@ impl RequestClock {
     /// Takes the next event; requests that it finishes are added to `done`.
     pub fn apply(&mut self, event: &Event, done: &mut Vec<Request>) {
         self.check_gap(event);
+        self.finish_lingering(event.at, done);
         if event.spun > 0 {
             let until = if let What::OffCpu(interval) = &event.what { Ns(interval.left) } else { event.at };
             let thread = self.thread(event.tid, event.pid);
@@ -81,7 +90,7 @@ impl RequestClock {
         match &event.what {
             What::OffCpu(interval) => self.off_cpu(event.tid, event.pid, event.at, interval),
             What::Socket { op, route } => self.socket(event, op, route.as_ref(), done),
-            What::Conn(conn) => self.connection(conn, done),
+            What::Conn(conn) => self.connection(event.at, conn, done),
             What::SockState(change) => self.sock_state(event, change, done),
             What::Thread(thread) => {
                 let known = self.thread(event.tid, event.pid);
@@ -113,6 +122,7 @@ impl RequestClock {
         for tid in threads {
             self.let_go(tid, at);
         }
+        self.lingering.clear();
         let mut open: Vec<Box<Open>> = std::mem::take(&mut self.open).into_values().collect();
         open.sort_by_key(|open| open.request.id);
         for request in open {
@@ -146,12 +156,12 @@ impl RequestClock {
         }
     }
 
-    fn connection(&mut self, conn: &Conn, done: &mut Vec<Request>) {
+    fn connection(&mut self, at: Ns, conn: &Conn, done: &mut Vec<Request>) {
         let id = ConnId(conn.id);
         if let Some(old) = self.sockets.insert(conn.sock, id)
             && old != id
         {
-            self.end_connection(old, done);
+            self.end_connection(old, at, done);
         }
         let established = (conn.established != 0).then_some(Ns(conn.established));
         let connection = Connection {
@@ -181,16 +191,16 @@ impl RequestClock {
         {
             thread.run_to(event.at);
         }
-        self.end_connection(id, done);
+        self.end_connection(id, event.at, done);
     }
 
-    fn end_connection(&mut self, id: ConnId, done: &mut Vec<Request>) {
+    fn end_connection(&mut self, id: ConnId, at: Ns, done: &mut Vec<Request>) {
         let Some(connection) = self.connections.remove(&id) else { return };
         if self.sockets.get(&connection.sock) == Some(&id) {
             self.sockets.remove(&connection.sock);
         }
         if let Turn::Open(request) = connection.turn {
-            self.close(request, done);
+            self.close(request, at, done);
         }
         if let Some((caller, _)) = connection.caller
             && let Some(request) = self.open.get_mut(&caller)
@@ -199,8 +209,35 @@ impl RequestClock {
         }
     }
 
-    /// Finishes an open request.
-    fn close(&mut self, id: RequestId, done: &mut Vec<Request>) {
+    /// An open request is over: it is finished, at once or when nothing more is to be heard of it.
+    fn close(&mut self, id: RequestId, at: Ns, done: &mut Vec<Request>) {
+        if self.is_awaited(id) {
+            self.lingering.push_back((at, id));
+        } else {
+            self.finish_request(id, done);
+        }
+    }
+
+    /// Whether a thread has an answered request in hand of which it has not told what it did.
+    fn is_awaited(&self, id: RequestId) -> bool {
+        let Some(request) = self.open.get(&id).filter(|request| request.responded()) else { return false };
+        request.handed_to.iter().any(|tid| {
+            let handed = self.threads.get(tid).and_then(|thread| thread.handed);
+            handed.is_some_and(|handed| handed.request == id)
+        })
+    }
+
+    /// Finishes requests that have been closed and of which all is known, or long enough ago.
+    fn finish_lingering(&mut self, now: Ns, done: &mut Vec<Request>) {
+        while let Some((closed, id)) = self.lingering.front().copied()
+            && (now.since(closed) > LINGER || !self.is_awaited(id))
+        {
+            self.lingering.pop_front();
+            self.finish_request(id, done);
+        }
+    }
+
+    fn finish_request(&mut self, id: RequestId, done: &mut Vec<Request>) {
         let Some(request) = self.open.remove(&id) else { return };
         match request.finish() {
             Some(request) => done.push(request),

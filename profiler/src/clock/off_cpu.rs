@@ -8,9 +8,9 @@ use whywait_ebpf::{
 use super::{
     RequestClock, busy_with,
     connection::{Role, Turn},
+    request::RequestId,
     state::State,
-    thread::{Handed, IdleReturn, MOST_PENDING, Stretch},
-    timeline::Rank,
+    thread::{Handed, MOST_PENDING, Place, Stretch, Timer},
     wait::{Wait, classify},
 };
 use crate::units::{Ns, Pid, Tid};
@@ -21,6 +21,7 @@ impl RequestClock {
         let open_end = interval.flags & off_cpu::OPEN != 0;
         self.thread(tid, pid).run_to(left);
         let wait = classify(interval);
+        let place = Place { syscall: interval.syscall, object: interval.args[0] };
         let ready = if wait == Wait::Preempted {
             left
         } else if interval.woken == 0 {
@@ -35,13 +36,16 @@ impl RequestClock {
             self.hand_over(tid, interval, left);
         } else if wait == Wait::Preempted {
             self.thread(tid, pid).queued(left, at);
-        } else if self.is_idle(tid, wait) {
+        } else if self.is_idle(tid, wait, place) {
             self.let_go(tid, left);
-            let timed_out = timed_out(interval.timeout, ready.since(left));
             let accepts = matches!(interval.syscall, call::ACCEPT | call::ACCEPT4);
             let thread = self.thread(tid, pid);
             thread.queued(ready, at);
-            thread.idle = Some(IdleReturn { woken: ready, timed_out });
+            thread.idle = Some(ready);
+            thread.timer = timer(interval.timeout, left, ready);
+            if matches!(wait, Wait::State(_)) {
+                thread.idle_place = Some(place);
+            }
             if accepts {
                 thread.accepted = Some(at);
             }
@@ -53,15 +57,19 @@ impl RequestClock {
                 Wait::Send(sock) => self.peer_state(sock, State::Send),
                 Wait::Idle | Wait::Preempted => State::Other,
             };
-            let busy =
-                self.threads.get(&tid).is_some_and(|thread| busy_with(&self.open, thread, tid).is_some());
+            let busy = self.threads.get(&tid).and_then(|thread| busy_with(&self.open, thread, tid));
+            let doubtful = busy.is_some_and(|request| self.settle_before(tid, request, place));
+            let brought_back = doubtful && self.is_brought_back(interval);
             let thread = self.thread(tid, pid);
-            thread.pending.push(Stretch { from: left, to: ready, state });
-            if !busy {
+            // What the request waited for is what the other thread did.
+            if !brought_back {
+                thread.pending.push(Stretch { from: left, to: ready, state });
+            }
+            if busy.is_none() || doubtful {
                 thread.mark = thread.pending.len();
             }
             thread.queued(ready, at);
-            if !busy {
+            if busy.is_none() {
                 self.hand_over(tid, interval, ready);
             }
         }
@@ -73,7 +81,7 @@ impl RequestClock {
     }
 
     /// Whether a wait ends the thread's ownership.
-    fn is_idle(&self, tid: Tid, wait: Wait) -> bool {
+    fn is_idle(&self, tid: Tid, wait: Wait, place: Place) -> bool {
         let Some(thread) = self.threads.get(&tid) else { return true };
         let busy = busy_with(&self.open, thread, tid);
         match wait {
@@ -88,10 +96,35 @@ impl RequestClock {
                 None => true,
             },
             // After a response a thread may wait and then write more of it; with nothing to finish it is idle.
+            Wait::State(_) | Wait::Send(_) if busy.is_none() => {
+                thread.owner.is_none_or(|id| !self.open.contains_key(&id))
+            }
+            // A thread that was handed a request, and waits again where it was when it got it, is done with it.
             Wait::State(_) | Wait::Send(_) => {
-                busy.is_none() && thread.owner.is_none_or(|id| !self.open.contains_key(&id))
+                let owns = busy.and_then(|id| self.open.get(&id)).is_some_and(|open| open.owner == Some(tid));
+                !owns && thread.idle_place.is_some_and(|idle| idle.is(place))
             }
         }
+    }
+
+    /// Whether an owner waits where it otherwise waits for something to do. It may have let the request go, or not: what it did before
+    /// is the request's, and the wait is if the request is what it touches next.
+    fn settle_before(&mut self, tid: Tid, request: RequestId, place: Place) -> bool {
+        let Some(thread) = self.threads.get_mut(&tid) else { return false };
+        let doubtful = thread.idle_place.is_some_and(|idle| idle.is(place));
+        if doubtful && let Some(request) = self.open.get_mut(&request) {
+            let rank = thread.rank_for(tid, request);
+            thread.give_pending(request, rank);
+        }
+        doubtful
+    }
+
+    /// Whether a thread was woken by one that has, or had, a request in hand without owning it: a member of a pool, which brings its
+    /// work back.
+    fn is_brought_back(&self, interval: &OffCpu) -> bool {
+        interval.waker_tid != 0
+            && wakes_on_purpose(interval.waker_syscall)
+            && self.threads.get(&Tid(interval.waker_tid)).is_some_and(|waker| waker.handed.is_some())
     }
 
     /// A socket's peer is waited for: another service, or a client.
@@ -107,11 +140,12 @@ impl RequestClock {
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         thread.run_to(at);
         if let Some(request) = thread.owner.take().and_then(|id| self.open.get_mut(&id)) {
-            let rank = request.rank_of(tid);
+            let rank = thread.rank_for(tid, request);
             thread.give_pending(request, rank);
             request.release(tid, at);
         } else if let Some(request) = thread.handed.and_then(|handed| self.open.get_mut(&handed.request)) {
-            thread.give_pending(request, Rank::Handed);
+            let rank = thread.rank_for(tid, request);
+            thread.give_pending(request, rank);
         }
         thread.handed = None;
         thread.drop_pending();
@@ -123,35 +157,56 @@ impl RequestClock {
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         let busy = busy_with(&self.open, thread, tid);
         if let Some(request) = busy.and_then(|id| self.open.get_mut(&id)) {
-            let rank = request.rank_of(tid);
+            let rank = thread.rank_for(tid, request);
             thread.give_pending(request, rank);
             request.timeline.compact(at);
         }
         thread.drop_pending();
     }
 
-    /// A thread was woken: if its waker worked for a request and did it on purpose, the request is handed over.
+    /// A thread was woken: if its waker worked for a request and did it on purpose, the request is handed over. A waker for whom a
+    /// timer was due, and who has nothing in hand, hands that over.
     fn hand_over(&mut self, tid: Tid, interval: &OffCpu, at: Ns) {
         if interval.waker_tid == 0 || !wakes_on_purpose(interval.waker_syscall) {
             return;
         }
-        let Some(waker) = self.threads.get(&Tid(interval.waker_tid)) else { return };
-        let Some(id) = waker.worked_for(at) else { return };
-        if self.open.get(&id).is_none_or(|request| request.responded()) {
+        let by = Tid(interval.waker_tid);
+        let Some(waker) = self.threads.get_mut(&by) else { return };
+        let Some(id) = waker.worked_for(at) else {
+            let timer = waker.timer.filter(|timer| timer.fired && timer.due <= at);
+            if let (Some(timer), Some(thread)) = (timer, self.threads.get_mut(&tid)) {
+                thread.timer = Some(timer);
+            }
             return;
+        };
+        let Some(request) = self.open.get_mut(&id).filter(|request| !request.responded()) else { return };
+        let mut depth = 1;
+        if request.owner != Some(by)
+            && let Some(handed) = waker.handed.filter(|handed| handed.request == id)
+        {
+            // The waker ran at that moment. The next that is heard of it may come after the end of the request.
+            depth = handed.depth + 1;
+            waker.run_to(at);
+            let rank = waker.rank_for(by, request);
+            waker.give_pending(request, rank);
+        }
+        if !request.handed_to.contains(&tid) {
+            request.handed_to.push(tid);
         }
         if let Some(thread) = self.threads.get_mut(&tid) {
-            thread.handed = Some(Handed { request: id });
+            thread.handed = Some(Handed { request: id, depth });
             thread.works_for(at, Some(id));
         }
     }
 }
 
-/// Whether a wait ended because its time was over: an event would have ended it before.
-fn timed_out(timeout: i64, waited: u64) -> bool {
+/// The timer that a wait with a time-out was for. A wait that lasted as long was ended by it: an event would have ended it before.
+fn timer(timeout: i64, left: Ns, ready: Ns) -> Option<Timer> {
     // The thread is on its way to sleep for a moment before it has left the CPU: that much shorter it may seem.
     const BEFORE: u64 = 50_000;
-    u64::try_from(timeout).is_ok_and(|timeout| waited.saturating_add(BEFORE) >= timeout)
+    let timeout = u64::try_from(timeout).ok()?;
+    let fired = ready.since(left).saturating_add(BEFORE) >= timeout;
+    Some(Timer { due: if fired { ready } else { left.plus(timeout) }, fired })
 }
 
 /// Whether a waker in this system call means the thread that it wakes.

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::{
     state::{State, StateTimes},
-    thread::Stretch,
+    thread::{Stretch, Thread},
     timeline::{Rank, Timeline},
 };
 use crate::{
@@ -80,8 +80,10 @@ pub(super) struct Open {
     pub owner: Option<Tid>,
     /// Number of the ownership.
     pub epoch: u32,
-    /// When the last owner let it go.
+    /// When the last owner let it go, or, while there is one, when that last touched it.
     pub released: Ns,
+    /// Threads that were woken for it.
+    pub handed_to: SmallVec<[Tid; 2]>,
     /// When the last write returned.
     pub last_write: Option<Ns>,
     /// Since when a full buffer holds the response up.
@@ -95,6 +97,7 @@ impl Open {
     pub fn new(request: Request, timeline: Timeline, owner: Tid) -> Self {
         Self {
             released: request.first_read,
+            handed_to: SmallVec::new(),
             request,
             timeline,
             owner: Some(owner),
@@ -111,7 +114,8 @@ impl Open {
     }
 
     /// A thread works on it from now on; returns the rank of what the thread does.
-    pub fn own(&mut self, tid: Tid) -> Rank {
+    pub fn own(&mut self, tid: Tid, at: Ns) -> Rank {
+        self.released = at;
         if self.owner != Some(tid) {
             self.owner = Some(tid);
             self.epoch += 1;
@@ -122,15 +126,17 @@ impl Open {
         Rank::Owner(self.epoch)
     }
 
-    /// The rank of what a thread does that was given the request and has not touched it since.
-    pub fn rank_of(&self, tid: Tid) -> Rank {
-        if self.owner == Some(tid) { Rank::Owner(self.epoch) } else { Rank::Handed }
-    }
-
     /// A thread's time goes to it.
     pub fn give(&mut self, stretches: &[Stretch], rank: Rank) {
         for stretch in stretches {
             self.timeline.claim(stretch.from, stretch.to, stretch.state, rank);
+        }
+    }
+
+    /// Since `ready` nothing kept a thread from going on with it but the lack of a CPU, as often as it had none.
+    pub fn wait_for_cpu(&mut self, thread: &Thread, ready: Ns, at: Ns) {
+        for (from, to) in thread.queued_since(ready) {
+            self.timeline.claim(from.max(ready), to.min(at), State::RunQueue, Rank::Pending);
         }
     }
 

@@ -145,6 +145,176 @@ fn a_pool_gets_its_work_by_a_wake_up() {
     assert_eq!(split(&requests[0]), [(State::OnCpu, 15 + 65 + 3), (State::RunQueue, 2)]);
 }
 
+/// A wait for a futex from `left` to `woken`, ended by `waker`.
+fn woken_by(waker: u32, waker_syscall: i32, futex: u64, left: u64, woken: u64) -> What {
+    let wait = blocked(call::FUTEX, left, woken);
+    What::OffCpu(OffCpu { waker_tid: waker, waker_syscall, args: [futex, 0, 0], ..wait })
+}
+
+/// A loop's wait for events, ended by `waker`.
+fn events_by(waker: u32, left: u64, woken: u64) -> What {
+    let wait = blocked(call::EPOLL_WAIT, left, woken);
+    What::OffCpu(OffCpu { waker_tid: waker, waker_syscall: call::WRITE, ..wait })
+}
+
+#[test]
+fn a_pools_work_counts_when_the_pool_thread_is_not_heard_of_before_the_next_request() {
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).op(10, 1, 1, op::RECV, 5, 10);
+    history.event(20, 2, woken_by(1, call::FUTEX, 0x70, 1, 20)).event(90, 1, events_by(2, 25, 90));
+    history.op(95, 1, 1, op::SEND, 5, 0).op(120, 1, 1, op::RECV, 5, 120).op(130, 1, 1, op::SEND, 5, 0);
+    let requests = history.event(200, 2, woken_by(1, call::FUTEX, 0x70, 92, 200)).finish(300);
+    assert_eq!(split(&requests[0]), [(State::OnCpu, 85)]);
+}
+
+#[test]
+fn a_pools_work_counts_when_the_loop_was_awake_and_the_pool_thread_comes_back_late() {
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).op(10, 1, 1, op::RECV, 5, 10);
+    history.event(20, 2, woken_by(1, call::FUTEX, 0x70, 1, 20)).event(80, 1, events_by(0, 25, 80));
+    history.op(95, 1, 1, op::SEND, 5, 0).op(120, 1, 1, op::RECV, 5, 120).op(130, 1, 1, op::SEND, 5, 0);
+    // It had finished at 90, while the loop was awake, so it woke nobody.
+    assert!(history.done.is_empty());
+    history.event(200, 2, woken_by(1, call::FUTEX, 0x70, 90, 200)).op(210, 1, 1, op::RECV, 5, 205);
+    assert_eq!(split(&history.done[0]), [(State::OnCpu, 85)]);
+}
+
+#[test]
+fn a_request_does_not_wait_for_a_pool_thread_for_ever() {
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).op(10, 1, 1, op::RECV, 5, 10);
+    history.event(20, 2, woken_by(1, call::FUTEX, 0x70, 1, 20)).event(90, 1, events_by(0, 25, 90));
+    history.op(95, 1, 1, op::SEND, 5, 0).op(120, 1, 1, op::RECV, 5, 120);
+    history.op(LINGER + 121, 1, 1, op::SEND, 5, 0);
+    assert_eq!(history.done.len(), 1);
+}
+
+#[test]
+fn a_pool_thread_that_waits_for_its_next_piece_of_work_waits_for_no_lock() {
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).conn(5, 2, role::SERVER).op(10, 1, 1, op::RECV, 5, 10);
+    history.event(20, 2, woken_by(1, call::FUTEX, 0x70, 1, 20));
+    // It is done at 50, and gets other work at 80. The loop has a long turn and answers the first request at 100. The condition
+    // variable has two futexes.
+    history.op(60, 1, 2, op::RECV, 5, 60).event(80, 2, woken_by(1, call::FUTEX, 0x74, 50, 80));
+    let requests = history.op(100, 1, 1, op::SEND, 5, 0).finish(300);
+    assert_eq!(requests[0].times[State::Lock], 0);
+}
+
+#[test]
+fn a_pool_threads_lock_is_a_lock_although_its_holder_was_woken_for_it_and_sleeps() {
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).op(10, 1, 1, op::RECV, 5, 10);
+    history.event(20, 2, woken_by(1, call::FUTEX, 0x70, 1, 20));
+    // Thread 2 asks thread 3 at 30 and waits until 80; thread 3 sleeps meanwhile.
+    history.event(30, 3, woken_by(2, call::FUTEX, 0x90, 2, 30)).off(3, call::NANOSLEEP, 35, 75, 75);
+    history.event(80, 2, woken_by(3, call::FUTEX, 0xa0, 32, 80)).event(90, 1, events_by(2, 25, 90));
+    history.event(250, 3, woken_by(9, call::FUTEX, 0x90, 85, 250));
+    let requests = history.op(95, 1, 1, op::SEND, 5, 0).finish(300);
+    assert_eq!(split(&requests[0]), [(State::OnCpu, 10 + 5 + 7 + 15), (State::Lock, 48)]);
+}
+
+#[test]
+fn an_owner_that_waits_for_work_again_leaves_the_request_to_the_pool() {
+    // Thread 1 waits for work on a futex, reads, hands over to thread 2, waits for work again, and is woken by thread 2.
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).event(8, 1, woken_by(9, call::FUTEX, 0x50, 1, 8));
+    history.op(10, 1, 1, op::RECV, 5, 10).event(20, 2, woken_by(1, call::FUTEX, 0x70, 1, 20));
+    history.off(2, call::NANOSLEEP, 30, 70, 70).event(90, 1, woken_by(2, call::FUTEX, 0x50, 25, 90));
+    let requests = history.op(95, 1, 1, op::SEND, 5, 0).finish(300);
+    assert_eq!(split(&requests[0]), [(State::OnCpu, 20 + 20 + 5), (State::Sleep, 40)]);
+}
+
+#[test]
+fn work_that_a_pool_thread_took_without_having_slept_is_no_lock() {
+    // As before, but thread 2 was woken for the request of thread 3, and then found that of thread 1 in the queue.
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).conn(5, 2, role::SERVER).event(
+        8,
+        1,
+        woken_by(9, call::FUTEX, 0x50, 1, 8),
+    );
+    history.op(10, 1, 1, op::RECV, 5, 10).op(11, 3, 2, op::RECV, 5, 11);
+    history.event(20, 2, woken_by(3, call::FUTEX, 0x70, 1, 20)).event(
+        90,
+        1,
+        woken_by(2, call::FUTEX, 0x50, 25, 90),
+    );
+    let requests = history.op(95, 1, 1, op::SEND, 5, 0).finish(300);
+    assert_eq!(split(&requests[0]), [(State::AppQueue, 65), (State::OnCpu, 20)]);
+}
+
+#[test]
+fn an_owner_that_waits_for_a_lock_where_it_waits_for_work_waits_for_a_lock() {
+    // A thread of Java parks at one address, whatever for; what it touches next tells what it was.
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).event(8, 1, woken_by(9, call::FUTEX, 0x50, 1, 8));
+    history.op(10, 1, 1, op::RECV, 5, 10).event(60, 1, woken_by(3, call::FUTEX, 0x50, 20, 60));
+    let requests = history.op(70, 1, 1, op::SEND, 5, 0).finish(300);
+    assert_eq!(split(&requests[0]), [(State::OnCpu, 20), (State::Lock, 40)]);
+}
+
+const MS: u64 = 1_000_000;
+
+/// A wait for events with a time-out of so many milliseconds.
+fn events_for(timeout: u64, left: u64, woken: u64) -> What {
+    What::OffCpu(OffCpu { timeout: (timeout * MS) as i64, ..blocked(call::EPOLL_WAIT, left, woken) })
+}
+
+#[test]
+fn all_timers_of_one_turn_are_timers() {
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).conn(5, 2, role::SERVER);
+    history.op(10, 1, 1, op::RECV, 5, 10).op(20, 1, 2, op::RECV, 5, 20);
+    history.event(10 * MS + 50, 1, events_for(10, 40, 10 * MS + 45));
+    history.op(10 * MS + 60, 1, 1, op::SEND, 5, 0).op(10 * MS + 70, 1, 2, op::SEND, 5, 0);
+    let requests = history.finish(20 * MS);
+    let slept: Vec<u64> = requests.iter().map(|request| request.times[State::Sleep]).collect();
+    assert_eq!(slept, [10 * MS + 25, 10 * MS + 5]);
+}
+
+#[test]
+fn a_timer_that_is_due_in_a_turn_that_an_event_began_is_a_timer() {
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).conn(5, 2, role::SERVER).op(10, 1, 1, op::RECV, 5, 10);
+    history.event(9 * MS + 500_010, 1, events_for(10, 10, 9 * MS + 500_000));
+    history.op(9 * MS + 500_020, 1, 2, op::RECV, 5, 9 * MS + 500_000).op(
+        9 * MS + 500_030,
+        1,
+        2,
+        op::SEND,
+        5,
+        0,
+    );
+    let requests = history.op(9 * MS + 600_000, 1, 1, op::SEND, 5, 0).finish(20 * MS);
+    assert!(requests[0].times[State::Sleep] >= 9 * MS + 500_000, "{:?}", split(&requests[0]));
+}
+
+#[test]
+fn a_timer_that_is_far_off_brings_nothing_back() {
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).op(10, 1, 1, op::RECV, 5, 10);
+    history.event(MS, 1, events_for(10, 10, MS));
+    let requests = history.op(2 * MS, 1, 1, op::SEND, 5, 0).finish(20 * MS);
+    assert_eq!(requests[0].times[State::Sleep], 0);
+}
+
+#[test]
+fn the_thread_that_a_timer_woke_hands_it_on() {
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).op(10, 1, 1, op::RECV, 5, 10).off(
+        1,
+        call::EPOLL_WAIT,
+        15,
+        20,
+        20,
+    );
+    history.event(10 * MS, 2, events_for(10, 1, 10 * MS));
+    history.event(10 * MS + 20, 1, woken_by(2, call::FUTEX, 0x50, 30, 10 * MS + 10));
+    let requests = history.op(10 * MS + 30, 1, 1, op::SEND, 5, 0).finish(20 * MS);
+    assert!(requests[0].times[State::Sleep] > 9 * MS, "{:?}", split(&requests[0]));
+}
+
 #[test]
 fn a_call_to_another_service_is_downstream_until_its_answer_arrives() {
     let mut history = History::default();

@@ -1,13 +1,13 @@
 //! What the clock keeps for a thread.
 
-use std::collections::VecDeque;
+use std::{cmp::Reverse, collections::VecDeque};
 
 use super::{
     request::{Open, RequestId},
     state::State,
     timeline::Rank,
 };
-use crate::units::{Ns, Pid};
+use crate::units::{Ns, Pid, Tid};
 
 /// A stretch of a thread's time.
 #[derive(Clone, Copy, Debug)]
@@ -17,19 +17,35 @@ pub(super) struct Stretch {
     pub state: State,
 }
 
-/// How a thread came back from its last idle wait.
+/// A timer for which a thread has waited, as the time-out of its last idle wait.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct IdleReturn {
-    /// When it was woken.
-    pub woken: Ns,
-    /// The wait's time-out had passed: a timer was due.
-    pub timed_out: bool,
+pub(super) struct Timer {
+    /// When the wait ended by it, or would have.
+    pub due: Ns,
+    /// The wait did end by it.
+    pub fired: bool,
 }
 
 /// A request that another thread handed over by waking this one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Handed {
     pub request: RequestId,
+    /// How many hand-overs there were since it was owned.
+    pub depth: u32,
+}
+
+/// Where a thread waits: the system call and its first argument, which is a futex's address, a descriptor, or a set of semaphores.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub syscall: i32,
+    pub object: u64,
+}
+
+impl Place {
+    /// Whether both are the same. The two futexes between which glibc's condition variables alternate are one.
+    pub fn is(self, other: Self) -> bool {
+        self.syscall == other.syscall && self.object.abs_diff(other.object) <= 4
+    }
 }
 
 /// Ownerships that are kept, for wake-ups that are told when the woken thread runs.
@@ -53,8 +69,12 @@ pub(super) struct Thread {
     pub owner: Option<RequestId>,
     /// Request that it was handed.
     pub handed: Option<Handed>,
-    /// Its last idle wait, until it does something.
-    pub idle: Option<IdleReturn>,
+    /// When its last idle wait ended, until it does something.
+    pub idle: Option<Ns>,
+    /// Where it last waited for something to do, other than for events of descriptors.
+    pub idle_place: Option<Place>,
+    /// The timer of its last idle wait.
+    pub timer: Option<Timer>,
     /// When it last came back from waiting in `accept`.
     pub accepted: Option<Ns>,
     history: VecDeque<(Ns, Option<RequestId>)>,
@@ -71,6 +91,8 @@ impl Thread {
             owner: None,
             handed: None,
             idle: None,
+            idle_place: None,
+            timer: None,
             accepted: None,
             history: VecDeque::new(),
             run_queue: VecDeque::new(),
@@ -118,6 +140,15 @@ impl Thread {
     /// Its waits for a CPU that end after `since`.
     pub fn queued_since(&self, since: Ns) -> impl Iterator<Item = (Ns, Ns)> + '_ {
         self.run_queue.iter().copied().filter(move |(_, to)| *to > since)
+    }
+
+    /// How much its work for a request is believed.
+    pub fn rank_for(&self, tid: Tid, request: &Open) -> Rank {
+        if request.owner == Some(tid) {
+            return Rank::Owner(request.epoch);
+        }
+        let handed = self.handed.filter(|handed| handed.request == request.request.id);
+        Rank::Handed(Reverse(handed.map_or(0, |handed| handed.depth)))
     }
 
     /// Gives what it did since its last boundary to a request.

@@ -4,6 +4,8 @@
 //! thread did that had been given the request and never touched it; what nobody claims is the application's queue. Among owners
 //! the later one wins. So the times of a request sum to its latency whatever the claims are.
 
+use std::cmp::Reverse;
+
 use smallvec::SmallVec;
 
 use super::state::{State, StateTimes};
@@ -14,8 +16,8 @@ use crate::units::Ns;
 pub enum Rank {
     /// What holds when nothing else is known: the queues before the first read.
     Queue,
-    /// A thread that had been handed the request, and did not touch its connection.
-    Handed,
+    /// A thread that had been handed the request, and did not touch its connection; after fewer hand-overs is better.
+    Handed(Reverse<u32>),
     /// A call to another service, a timer, a full send buffer.
     Pending,
     /// A thread that owned the request; the later owner has the larger number.
@@ -163,7 +165,7 @@ mod tests {
     fn rank() -> impl Strategy<Value = Rank> {
         prop_oneof![
             Just(Rank::Queue),
-            Just(Rank::Handed),
+            (0_u32..3).prop_map(|depth| Rank::Handed(Reverse(depth))),
             Just(Rank::Pending),
             (0_u32..5).prop_map(Rank::Owner)
         ]

@@ -1,0 +1,109 @@
+//! For every model and every route: whywait finds exactly the requests that were answered, as long as they really took, with the
+//! planted time where it was planted, on the thread that answered.
+//!
+//! This is the short form; `cargo xtask truth` runs the whole and writes `docs/accuracy.md`. What a model's kernel events
+//! cannot tell is in [`resolves`], and there too no time may be in the state of another wait.
+
+use demo_servers::Model;
+use whywait_tests::truth::{Cell, ROUTES, measure};
+use whywait_tests::{kernel_test, skip, slow};
+
+/// Seconds for each route: 30 to 150 requests.
+const SECONDS: u32 = 1;
+/// Planted time, in percent, that must be found in its state, and that may be in the state of another wait.
+const PLACED: f64 = 95.0;
+const MISPLACED: f64 = 5.0;
+/// Planted time in nanoseconds that says nothing: the server has waited for a CPU, and nothing else.
+const LEAST_PLANTED: u64 = 5_000_000;
+
+/// Requests, in percent, whose owner is right, and whose latency is. A busy machine interrupts a server between its time stamp and the
+/// system call next to it, so a part may be off; a wrong rule would show in nearly all.
+const OWNER: f64 = 99.0;
+const LATENCY: f64 = 75.0;
+
+/// Whether the kernel's events tell what a request of this model waits for; `docs/accuracy.md` says why not.
+fn resolves(model: Model, route: &str) -> bool {
+    match model {
+        // Its timers are operations of the ring, and it answers in batches.
+        Model::IoUring => false,
+        // A pool thread that finds more work in the queue does it without having been woken for it.
+        Model::EventLoopPool | Model::Async => {
+            !matches!(route, "/cpu" | "/lock" | "/disk" | "/alloc" | "/cached" | "/mix")
+        }
+        _ => true,
+    }
+}
+
+fn check(model: Model, cell: &Cell) -> Result<(), String> {
+    let Cell { route, accuracy, .. } = cell;
+    let told = |what: &str| Err(format!("{model} {route}: {what}: {accuracy:?}"));
+    if !accuracy.is_exact() {
+        return told("requests found are not the requests answered");
+    }
+    if accuracy.owner_percent() < OWNER {
+        return told("the owner is another thread");
+    }
+    // What io_uring receives, it receives into memory that nobody can look into from outside.
+    if accuracy.named < accuracy.joined && model != Model::IoUring {
+        return told("requests have another route");
+    }
+    // On an emulated machine a time stamp takes as long as a request.
+    if slow() {
+        return Ok(());
+    }
+    if accuracy.latency_percent() < LATENCY && model != Model::IoUring {
+        return told("latencies are off");
+    }
+    if accuracy.planted < LEAST_PLANTED {
+        return Ok(());
+    }
+    if resolves(model, route) && accuracy.placed_percent() < PLACED {
+        return told("planted time is missing from its state");
+    }
+    if accuracy.misplaced_percent() > MISPLACED {
+        return told("planted time is in the state of another wait");
+    }
+    Ok(())
+}
+
+fn holds(model: Model) {
+    let Some(_serial) = kernel_test() else { return };
+    if let Err(error) = model.check() {
+        return skip(&format!("the model {model}"), &format!("{error:#}"));
+    }
+    let wrong: Vec<String> =
+        measure(model, &ROUTES, SECONDS).iter().filter_map(|cell| check(model, cell).err()).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+macro_rules! models {
+    ($($test:ident: $model:ident,)*) => {
+        $(#[test]
+        fn $test() {
+            holds(Model::$model);
+        })*
+
+        #[test]
+        fn no_model_is_left_out() {
+            assert_eq!([$(Model::$model),*], Model::ALL);
+        }
+    };
+}
+
+models! {
+    iterative: Iterative,
+    thread_per_connection: ThreadPerConnection,
+    thread_pool: ThreadPool,
+    event_loop: EventLoop,
+    thread_per_request: ThreadPerRequest,
+    event_loop_pool: EventLoopPool,
+    prefork: Prefork,
+    prefork_threads: PreforkThreads,
+    fork_per_connection: ForkPerConnection,
+    reuseport: Reuseport,
+    gil: Gil,
+    async_multi: Async,
+    async_single: AsyncSingle,
+    green_threads: GreenThreads,
+    io_uring: IoUring,
+}
