@@ -1,24 +1,24 @@
 //! Servers of other people, started from their packages: requests found equal the client's count, exactly, with nothing lost.
 //!
 //! Over HTTP the client is the load generator of `demo-servers`: it counts complete answers, and its connections carry
-//! nothing else. It offers a fixed rate for 2 s; a server that cannot hold it answers fewer, and exactly those must be
-//! found. The other clients count what they asked for, not how they got there; each test says what they add.
+//! nothing else. It offers 2,000 requests at a fixed rate; a server that cannot hold it answers fewer, and exactly those must
+//! be found. The other clients count what they asked for, not how they got there; each test says what they add.
 
 use whywait_tests::{
     Executor, Load, Mpm, NodeApp, Pgbench, RealServer, RedisBenchmark, Whywait, apache, gunicorn, java,
     kernel_test, measure, nginx, node, postgres, redis, requests,
 };
 
-const SECONDS: u32 = 2;
-/// Requests a second: 3,000 in all.
-const RATE: u32 = 1500;
+/// Seconds in which the requests are offered.
+const FAST: u32 = 1;
 /// For servers that do more for a request.
-const LOW_RATE: u32 = 1000;
+const SLOW: u32 = 2;
+const REQUESTS: u32 = 2000;
 const CONNECTIONS: u16 = 16;
 
-fn http(server: Option<RealServer>, rate: u32, shape: impl FnOnce(Load) -> Load) {
+fn http(server: Option<RealServer>, seconds: u32, shape: impl FnOnce(Load) -> Load) {
     let Some(server) = server else { return };
-    let load = Load::new(server.url(), rate, SECONDS).connections(CONNECTIONS);
+    let load = Load::new(server.url(), REQUESTS / seconds, seconds).connections(CONNECTIONS);
     let report = measure(server.pid(), &shape(load));
     let route = report.route("GET /").expect("the route is named");
     assert_eq!(route.count, report.requests.count, "requests of the only route");
@@ -28,21 +28,21 @@ fn http(server: Option<RealServer>, rate: u32, shape: impl FnOnce(Load) -> Load)
 #[test]
 fn gunicorn_sync() {
     let Some(_serial) = kernel_test() else { return };
-    http(gunicorn(&["--workers", "2", "--worker-class", "sync", "app:wsgi"]), LOW_RATE, Load::close);
+    http(gunicorn(&["--workers", "2", "--worker-class", "sync", "app:wsgi"]), SLOW, Load::close);
 }
 
 /// Threads under an interpreter lock, which take connections from one that waits for them.
 #[test]
 fn gunicorn_gthread() {
     let Some(_serial) = kernel_test() else { return };
-    http(gunicorn(&["--worker-class", "gthread", "--threads", "4", "app:wsgi"]), LOW_RATE, |load| load);
+    http(gunicorn(&["--worker-class", "gthread", "--threads", "4", "app:wsgi"]), SLOW, |load| load);
 }
 
 /// A coroutine for each connection, all on one thread; head and body are two writes.
 #[test]
 fn gunicorn_gevent() {
     let Some(_serial) = kernel_test() else { return };
-    http(gunicorn(&["--worker-class", "gevent", "app:wsgi"]), LOW_RATE, |load| load);
+    http(gunicorn(&["--worker-class", "gevent", "app:wsgi"]), SLOW, |load| load);
 }
 
 /// An event loop in each of two processes; head and body are two writes.
@@ -50,77 +50,77 @@ fn gunicorn_gevent() {
 fn gunicorn_with_uvicorn_workers() {
     let Some(_serial) = kernel_test() else { return };
     let class = "uvicorn_worker.UvicornWorker";
-    http(gunicorn(&["--workers", "2", "--worker-class", class, "app:asgi"]), RATE, |load| load);
+    http(gunicorn(&["--workers", "2", "--worker-class", class, "app:asgi"]), FAST, |load| load);
 }
 
 #[test]
 fn node_js() {
     let Some(_serial) = kernel_test() else { return };
-    http(node(NodeApp::Plain), RATE, |load| load);
+    http(node(NodeApp::Plain), SLOW, |load| load);
 }
 
 /// Each request goes through libuv's thread pool, which is busy.
 #[test]
 fn node_js_with_its_thread_pool_busy() {
     let Some(_serial) = kernel_test() else { return };
-    http(node(NodeApp::Pool), LOW_RATE, |load| load);
+    http(node(NodeApp::Pool), SLOW, |load| load);
 }
 
 /// The first process accepts the connections and passes them to two others.
 #[test]
 fn node_js_cluster() {
     let Some(_serial) = kernel_test() else { return };
-    http(node(NodeApp::Cluster), RATE, |load| load);
+    http(node(NodeApp::Cluster), SLOW, |load| load);
 }
 
 #[test]
 fn node_js_cluster_with_a_connection_for_each_request() {
     let Some(_serial) = kernel_test() else { return };
-    http(node(NodeApp::Cluster), LOW_RATE, Load::close);
+    http(node(NodeApp::Cluster), SLOW, Load::close);
 }
 
 /// One thread waits for all connections and gives each readable one to the pool.
 #[test]
 fn java_on_a_fixed_pool() {
     let Some(_serial) = kernel_test() else { return };
-    http(java(Executor::FixedPool), RATE, |load| load);
+    http(java(Executor::FixedPool), SLOW, |load| load);
 }
 
 /// The thread that answers is born for the request and ends with it.
 #[test]
 fn java_with_a_thread_for_each_request() {
     let Some(_serial) = kernel_test() else { return };
-    http(java(Executor::ThreadPerRequest), LOW_RATE, |load| load);
+    http(java(Executor::ThreadPerRequest), SLOW, |load| load);
 }
 
 #[test]
 fn nginx_keep_alive() {
     let Some(_serial) = kernel_test() else { return };
-    http(nginx(), RATE, |load| load);
+    http(nginx(), FAST, |load| load);
 }
 
 #[test]
 fn nginx_with_a_connection_for_each_request() {
     let Some(_serial) = kernel_test() else { return };
-    http(nginx(), RATE, Load::close);
+    http(nginx(), FAST, Load::close);
 }
 
 #[test]
 fn apache_prefork() {
     let Some(_serial) = kernel_test() else { return };
-    http(apache(Mpm::Prefork), RATE, |load| load);
+    http(apache(Mpm::Prefork), FAST, |load| load);
 }
 
 #[test]
 fn apache_worker() {
     let Some(_serial) = kernel_test() else { return };
-    http(apache(Mpm::Worker), RATE, |load| load);
+    http(apache(Mpm::Worker), FAST, |load| load);
 }
 
 #[test]
 fn apache_event() {
     let Some(_serial) = kernel_test() else { return };
-    http(apache(Mpm::Event), RATE, |load| load);
+    http(apache(Mpm::Event), FAST, |load| load);
 }
 
 /// Runs pgbench, which counts transactions; with `--select-only` each is one statement, thus one turn.
