@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use whywait_tests::{Whywait, kernel_test, skip, whywait_command};
+use whywait_tests::{Whywait, kernel_test, skip, slow, whywait_command};
 
 /// `whywait.race/1`, as far as the test looks at it.
 #[derive(Debug, Deserialize)]
@@ -101,7 +101,9 @@ fn three_models() {
         let Outside { requests, failed } = row.outside;
         assert!(requests > 50 && failed == 0 && row.requests_per_second > 0.0, "a clean load: {row:?}");
         assert_eq!(row.ebpf.requests, requests, "requests found and answered: {row:?}");
-        assert!(row.memory_bytes.rss > 500_000 && row.per_request.system_calls > Some(3.0), "{row:?}");
+        assert!(row.memory_bytes.rss > 500_000, "{row:?}");
+        // They are counted in a slice of the run, in which no request may end on an emulated machine.
+        assert!(slow() || row.per_request.system_calls > Some(3.0), "{row:?}");
         let switches = row.ebpf.voluntary_switches + row.ebpf.involuntary_switches;
         if let Some(counted) = row.procfs.context_switches {
             assert!(agrees(switches, counted), "{switches} switches, /proc counted {counted}: {row:?}");

@@ -15,8 +15,8 @@ use crate::{
     probe::Options,
 };
 
-/// Time for the last answers, in which the load generator itself gives up; no more than the load takes, so that the slice
-/// in which system calls are counted (`observe/slice.rs`) is within the load.
+/// Time for the last answers, in which the load generator itself gives up; no more than half of what the load takes, so that
+/// the slice in which system calls are counted (`observe/slice.rs`) is well within the load.
 const GRACE: Duration = Duration::from_secs(3);
 /// The last records are in the kernel's buffer for no longer than this.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -65,7 +65,7 @@ pub fn watch(
     let plan = Plan {
         spec,
         options: Options::default(),
-        duration: Some(duration + GRACE.min(duration)),
+        duration: Some(duration + GRACE.min(duration / 2)),
         attached: Box::new(move |_| {
             // Nobody listens any more only when the load's thread has failed, which is told when it is joined.
             let _sent = tell.send(());

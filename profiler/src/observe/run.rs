@@ -152,7 +152,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
             break;
         }
     }
-    slice.end(&mut session, &mut pipeline, began.elapsed());
+    slice.end(&mut session, &mut pipeline);
     session.flush()?;
     let end = monotonic();
     reader.stop();

@@ -1,7 +1,7 @@
 //! What is too dear to measure all the time is measured for a slice of the run: the number of system calls, and the time that
 //! the programs themselves take.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::pipeline::Pipeline;
 use crate::{
@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration::from_millis(500);
 /// A stage of the slice.
 enum Stage {
     Before,
-    Within { stats: Option<RunStats>, runs: u64, time: Duration, calls: u64, began: Duration },
+    Within { stats: Option<RunStats>, runs: u64, time: Duration, calls: u64, began: Instant },
     After,
 }
 
@@ -39,7 +39,7 @@ pub struct Findings {
 /// The slice of a run.
 pub struct Slice {
     begins: Duration,
-    ends: Duration,
+    length: Duration,
     stage: Stage,
     findings: Findings,
 }
@@ -50,33 +50,35 @@ impl Slice {
         let run = run.unwrap_or(Duration::from_secs(5));
         let length = run.mul_f64(SHARE).clamp(SHORTEST, LONGEST);
         let begins = run.mul_f64(BEGINS);
-        Self { begins, ends: begins + length, stage: Stage::Before, findings: Findings::default() }
+        Self { begins, length, stage: Stage::Before, findings: Findings::default() }
     }
 
     /// Called now and then with the time since the run began.
     pub fn tick(&mut self, session: &mut Session, pipeline: &mut Pipeline, elapsed: Duration) {
-        match self.stage {
+        match &self.stage {
             Stage::Before if elapsed >= self.begins => {
                 let stats = RunStats::enable().ok();
-                let (runs, time) = session.run_stats();
                 let counts = session.count_syscalls().is_ok();
                 self.findings.syscalls = counts.then_some(0);
+                let (runs, time) = session.run_stats();
                 let calls = calls(session);
-                self.stage = Stage::Within { stats, runs, time, calls, began: elapsed };
+                // Attaching takes long on a busy machine: the slice begins when that is done.
+                self.stage = Stage::Within { stats, runs, time, calls, began: Instant::now() };
                 pipeline.begin_slice(monotonic());
             }
-            Stage::Within { .. } if elapsed >= self.ends => self.end(session, pipeline, elapsed),
+            Stage::Within { began, .. } if began.elapsed() >= self.length => self.end(session, pipeline),
             _ => {}
         }
     }
 
     /// Ends the slice, if it is not over.
-    pub fn end(&mut self, session: &mut Session, pipeline: &mut Pipeline, elapsed: Duration) {
+    pub fn end(&mut self, session: &mut Session, pipeline: &mut Pipeline) {
         let before = std::mem::replace(&mut self.stage, Stage::After);
         let Stage::Within { stats, runs, time, calls: calls_before, began } = before else {
             return;
         };
         pipeline.end_slice(monotonic());
+        self.findings.length = began.elapsed();
         let (runs_now, time_now) = session.run_stats();
         if stats.is_some() {
             let nanos = u64::try_from((time_now.saturating_sub(time)).as_nanos()).unwrap_or(u64::MAX);
@@ -86,7 +88,6 @@ impl Slice {
             self.findings.syscalls = Some(calls(session).saturating_sub(calls_before));
         }
         session.stop_counting_syscalls();
-        self.findings.length = elapsed.saturating_sub(began);
     }
 
     /// What it found.
