@@ -71,8 +71,7 @@ impl User {
 
     /// `whywait ARGS` by that user, with exactly these capabilities.
     pub fn command(&self, caps: &[Cap], args: &[&str]) -> Command {
-        let set: String = caps.iter().map(|cap| format!(",+{}", cap.name())).collect();
-        let set = format!("-all{set}");
+        let set = caps.iter().fold("-all".to_owned(), |set, cap| set + ",+" + cap.name());
         let mut command = self.setpriv();
         for kind in ["--bounding-set", "--inh-caps", "--ambient-caps"] {
             command.args([kind, &set]);

@@ -109,7 +109,9 @@ fn the_moment_of_accept_takes_dac_read_search() {
     let missing: Vec<&str> =
         ACCEPT.into_iter().filter(|name| check(&found, name)["state"] == "missing").collect();
     if !missing.is_empty() {
-        missing.into_iter().for_each(|name| assert_takes(&found, name, &["SYS_ADMIN"]));
+        for name in missing {
+            assert_takes(&found, name, &["SYS_ADMIN"]);
+        }
         caps.push(Cap::SysAdmin);
     }
     let report = watch(&server, user.command(&caps, &explain(&server.pid().to_string(), &[])), &caps);
