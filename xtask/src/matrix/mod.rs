@@ -166,7 +166,7 @@ fn on_kernel(kernel: &Kernel, tests: &[Test], binaries: &Binaries, limit: Durati
             None if line == plan::DOCTOR => log.clear(),
             None if line == plan::READY => {
                 booted = true;
-                doctor = log.join("\n").trim().to_owned();
+                log.join("\n").trim().clone_into(&mut doctor);
                 log.clear();
             }
             None => log.push(line.to_owned()),
