@@ -90,6 +90,20 @@ fn recvmmsg_and_sendmmsg() {
     }
 }
 
+/// The way for kernels without socket tracepoints, on any kernel: each call by which bytes are moved says the same.
+#[test]
+fn every_call_by_itself() {
+    let Some(_serial) = kernel_test() else { return };
+    for mode in ["read-write", "recv-send", "recvmsg-sendmsg", "recvmmsg-sendmmsg", "sendfile", "splice-out"]
+    {
+        println!("{mode}");
+        let server = TestServer::start(mode);
+        let whywait = Whywait::explain(&["--sockets-by-syscall", "--pid", &server.pid().to_string()]);
+        keep_alive(&server);
+        assert_keep_alive(&whywait.stop());
+    }
+}
+
 #[test]
 fn sendfile() {
     if let Some(report) = watch("sendfile", keep_alive) {

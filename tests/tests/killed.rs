@@ -13,7 +13,7 @@ use whywait_tests::{
 /// A server under load, watched; what whywait has in the kernel meanwhile.
 fn in_the_middle(end: impl FnOnce(Whywait)) {
     let Some(_serial) = kernel_test() else { return };
-    let server = DemoServer::start("thread-pool", &[]);
+    let server = DemoServer::start("thread-pool", &["--idle-timeout", "600"]);
     let mut client = Client::connect(&server.address().to_string());
     // A server that answers has all its threads.
     client.ask("/plaintext");

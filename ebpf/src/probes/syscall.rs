@@ -104,11 +104,14 @@ fn socket_call(task: Task, thread: &mut ThreadState, number: i32, ret: i64, regi
     }
 }
 
-/// What `recvmmsg` returns is the number of messages. That is as good a sign of bytes as theirs, but for the end of a stream,
-/// which is one message without any: `msg_len` of `struct mmsghdr`, behind a `struct msghdr` of 56 bytes (`linux/socket.h`).
+/// Bytes in the first message of `recvmmsg`, which itself returns how many messages there were: a stream ends with one of none.
+/// `msg_len` of `struct mmsghdr` lies behind a `struct msghdr` of 56 bytes (`linux/socket.h`).
 #[inline(always)]
 fn in_messages(ret: i64, registers: Registers) -> i64 {
-    if ret > 0 && peek_user::<u32>(registers.arg1() + 56) == Some(0) { 0 } else { ret }
+    if ret <= 0 {
+        return ret;
+    }
+    peek_user::<u32>(registers.arg1() + 56).map_or(ret, i64::from)
 }
 
 #[inline(always)]

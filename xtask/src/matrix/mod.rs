@@ -8,7 +8,7 @@ mod kernels;
 mod plan;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub struct Args {
     /// Run this shell command in each guest instead of the tests, and end with its status
     #[arg(long)]
     shell: Option<String>,
-    /// Run only the tests whose names contain this, and leave docs/kernels.md as it is
+    /// Run only the tests whose names contain this
     #[arg(long)]
     filter: Option<String>,
     /// Seconds that one test may take in a guest
@@ -87,12 +87,10 @@ fn tests(kernels: &[Kernel], args: &Args) -> Result<()> {
         columns.push(on_kernel(kernel, &tests, &binaries, limit)?);
     }
     println!("{}", report::markdown(&columns));
-    if args.filter.is_none() {
-        columns.iter().try_for_each(keep)?;
-        let file = tree::root().join("docs/kernels.md");
-        std::fs::write(&file, report::page(&kept()?)).context("cannot write docs/kernels.md")?;
-        println!("matrix: docs/kernels.md: written");
-    }
+    columns.iter().try_for_each(|column| keep(column, args.filter.is_some()))?;
+    let file = tree::root().join("docs/kernels.md");
+    std::fs::write(&file, report::page(&kept()?)).context("cannot write docs/kernels.md")?;
+    println!("matrix: docs/kernels.md: written");
     let failed: Vec<&str> =
         columns.iter().filter(|column| column.failed()).map(|column| column.release.as_str()).collect();
     if !failed.is_empty() {
@@ -101,30 +99,40 @@ fn tests(kernels: &[Kernel], args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Where the newest column of each kernel is kept, so that kernels can be run one by one.
-fn columns_dir() -> PathBuf {
-    tree::target().join("matrix")
+/// Where the newest verdicts of each kernel are kept, so that kernels, and tests, can be run one by one.
+fn column_file(release: &str) -> PathBuf {
+    tree::target().join("matrix").join(format!("{release}.json"))
 }
 
-fn keep(column: &Column) -> Result<()> {
-    let dir = columns_dir();
-    std::fs::create_dir_all(&dir).context("cannot make the folder for the results")?;
-    let text = serde_json::to_string_pretty(column).context("cannot write a result down")?;
-    let file = dir.join(format!("{}.json", column.release));
+/// Keeps a column. One with some of the tests leaves the verdicts of the others as they were.
+fn keep(column: &Column, some: bool) -> Result<()> {
+    let file = column_file(&column.release);
+    let mut whole = column.clone();
+    if some && let Some(before) = read_column(&file)? {
+        for (name, verdict) in before.verdicts {
+            whole.verdicts.entry(name).or_insert(verdict);
+        }
+    }
+    let text = serde_json::to_string_pretty(&whole).context("cannot write a result down")?;
+    file.parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .context("cannot make the folder for the results")?;
     std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// A kept column, if there is one.
+fn read_column(file: &Path) -> Result<Option<Column>> {
+    let Ok(text) = std::fs::read_to_string(file) else { return Ok(None) };
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} is no result: remove it", file.display()))
+        .map(Some)
 }
 
 /// The columns of all kernels that were run, oldest kernel first.
 fn kept() -> Result<Vec<Column>> {
     let mut columns = Vec::new();
     for series in Series::ALL {
-        let file = columns_dir().join(format!("{}.json", Kernel::fetch(series)?.release));
-        if let Ok(text) = std::fs::read_to_string(&file) {
-            columns.push(
-                serde_json::from_str(&text)
-                    .with_context(|| format!("{} is no result: remove it", file.display()))?,
-            );
-        }
+        columns.extend(read_column(&column_file(&Kernel::fetch(series)?.release))?);
     }
     Ok(columns)
 }

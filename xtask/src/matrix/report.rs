@@ -27,7 +27,7 @@ impl fmt::Display for Verdict {
 }
 
 /// The verdicts of one kernel.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// The kernel's release.
     pub release: String,
@@ -124,7 +124,8 @@ a time, with at most 100 requests a load. The machines are emulated and 30 to 10
 nothing is said about absolute times there (`WHYWAIT_TEST_SLOW`): numbers of requests, states and switches are compared as
 exactly as anywhere. Two rules are relaxed: time found outside of where it was planted has no upper limit, and planted wall
 time may be found as CPU time, as far as the kernel says that the server was on a CPU. *Skipped* is what a test says itself
-when it cannot run there, and why.
+when it cannot run there, and why. Each verdict is that of the newest run of its test: `--kernel` and `--filter` run some
+of them, and leave the others as they were.
 ";
 
 const DIAGNOSES: &str = "\n## What `whywait doctor` says there\n";
