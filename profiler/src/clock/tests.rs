@@ -258,7 +258,7 @@ const MS: u64 = 1_000_000;
 
 /// A wait for events with a time-out of so many milliseconds.
 fn events_for(timeout: u64, left: u64, woken: u64) -> What {
-    What::OffCpu(OffCpu { timeout: (timeout * MS) as i64, ..blocked(call::EPOLL_WAIT, left, woken) })
+    What::OffCpu(OffCpu { timeout: (timeout * MS).cast_signed(), ..blocked(call::EPOLL_WAIT, left, woken) })
 }
 
 #[test]

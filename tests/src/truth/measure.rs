@@ -128,7 +128,9 @@ fn on<T>(side: Side, what: impl FnOnce() -> T) -> T {
         cpus = vec![last];
     }
     let mut set = CpuSet::new();
-    cpus.into_iter().for_each(|cpu| set.set(cpu));
+    for cpu in cpus {
+        set.set(cpu);
+    }
     // What is started inherits the CPUs of this thread.
     sched_setaffinity(None, &set).expect("choosing CPUs");
     let result = what();

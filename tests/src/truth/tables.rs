@@ -55,10 +55,10 @@ fn table(title: &str, cells: &[Cell], show: impl Fn(&Cell) -> String) -> String 
     text += "\n| --- |";
     text += &" ---: |".repeat(routes.len());
     for model in models {
-        text += &format!("\n| {model} |");
+        text.extend(["\n| ", model, " |"]);
         for route in &routes {
             let cell = cells.iter().find(|cell| (cell.model, cell.route) == (model, *route));
-            text += &format!(" {} |", cell.map(&show).unwrap_or_default());
+            text.extend([" ", &cell.map(&show).unwrap_or_default(), " |"]);
         }
     }
     text + "\n"
