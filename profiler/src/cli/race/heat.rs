@@ -161,7 +161,7 @@ impl Track {
             format!("--connections={connections}"),
         ];
         if load.rate > 0.0 {
-            arguments.push("--poisson".to_owned());
+            arguments.push("--arrivals=poisson".to_owned());
         }
         if !load.keep_alive {
             arguments.push("--close".to_owned());
