@@ -20,6 +20,8 @@ const LEAST_PLANTED: u64 = 5_000_000;
 /// system call next to it, so a part may be off; a wrong rule would show in nearly all.
 const OWNER: f64 = 99.0;
 const LATENCY: f64 = 75.0;
+/// Times are measured again where something else took the CPU; a rule that is wrong is wrong each time.
+const TRIES: usize = 3;
 
 /// Whether the kernel's events tell what a request of this model waits for; `docs/accuracy.md` says why not.
 fn resolves(model: Model, route: &str) -> bool {
@@ -34,36 +36,45 @@ fn resolves(model: Model, route: &str) -> bool {
     }
 }
 
-fn check(model: Model, cell: &Cell) -> Result<(), String> {
-    let Cell { route, accuracy, .. } = cell;
-    let told = |what: &str| Err(format!("{model} {route}: {what}: {accuracy:?}"));
+/// What a busy machine cannot change.
+fn check_counts(model: Model, cell: &Cell) -> Result<(), String> {
+    let accuracy = &cell.accuracy;
     if !accuracy.is_exact() {
-        return told("requests found are not the requests answered");
+        return told(model, cell, "requests found are not the requests answered");
     }
     if accuracy.owner_percent() < OWNER {
-        return told("the owner is another thread");
+        return told(model, cell, "the owner is another thread");
     }
     // What io_uring receives, it receives into memory that nobody can look into from outside.
     if accuracy.named < accuracy.joined && model != Model::IoUring {
-        return told("requests have another route");
+        return told(model, cell, "requests have another route");
     }
+    Ok(())
+}
+
+fn check_times(model: Model, cell: &Cell) -> Result<(), String> {
+    let accuracy = &cell.accuracy;
     // On an emulated machine a time stamp takes as long as a request.
     if slow() {
         return Ok(());
     }
     if accuracy.latency_percent() < LATENCY && model != Model::IoUring {
-        return told("latencies are off");
+        return told(model, cell, "latencies are off");
     }
     if accuracy.planted < LEAST_PLANTED {
         return Ok(());
     }
-    if resolves(model, route) && accuracy.placed_percent() < PLACED {
-        return told("planted time is missing from its state");
+    if resolves(model, cell.route) && accuracy.placed_percent() < PLACED {
+        return told(model, cell, "planted time is missing from its state");
     }
     if accuracy.misplaced_percent() > MISPLACED {
-        return told("planted time is in the state of another wait");
+        return told(model, cell, "planted time is in the state of another wait");
     }
     Ok(())
+}
+
+fn told(model: Model, cell: &Cell, what: &str) -> Result<(), String> {
+    Err(format!("{model} {}: {what}: {:?}", cell.route, cell.accuracy))
 }
 
 fn holds(model: Model) {
@@ -71,9 +82,20 @@ fn holds(model: Model) {
     if let Err(error) = model.check() {
         return skip(&format!("the model {model}"), &format!("{error:#}"));
     }
-    let wrong: Vec<String> =
-        measure(model, &ROUTES, SECONDS).iter().filter_map(|cell| check(model, cell).err()).collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let mut routes = ROUTES.to_vec();
+    let mut wrong = Vec::new();
+    for _ in 0..TRIES {
+        let cells = measure(model, &routes, SECONDS);
+        for cell in &cells {
+            check_counts(model, cell).unwrap_or_else(|what| panic!("{what}"));
+        }
+        wrong = cells.iter().filter_map(|cell| Some((cell.route, check_times(model, cell).err()?))).collect();
+        routes.retain(|route| wrong.iter().any(|(path, _)| *path == route.path));
+        if routes.is_empty() {
+            return;
+        }
+    }
+    panic!("times are wrong each time: {wrong:#?}");
 }
 
 macro_rules! models {
