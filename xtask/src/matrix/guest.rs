@@ -54,8 +54,7 @@ pub enum Outcome {
 pub struct Limits {
     /// In all.
     pub whole: Duration,
-    /// Without a line on its console. An emulated machine can stop for good, with all its processes, when its host was
-    /// suspended.
+    /// Without a line on its console: one that hangs, or that somebody has stopped, does not hold the others up.
     pub silent: Duration,
 }
 
