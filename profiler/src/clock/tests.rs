@@ -372,6 +372,19 @@ fn a_client_that_goes_away_leaves_no_request() {
     assert_eq!(history.clock.tally().unanswered, 1);
 }
 
+/// The kernel tells of no end of a Unix socket; `PostgreSQL`'s processes end with a farewell that nobody answers.
+#[test]
+fn a_unix_socket_ends_with_the_last_thread_of_its_process() {
+    let mut history = History::default();
+    history.runs(0, 1).runs(0, 2).conn(5, 1, role::SERVER).op(10, 1, 1, op::RECV, 5, 10);
+    history.event(20, 1, What::ThreadEnd);
+    assert_eq!(history.clock.tally().unanswered, 0);
+    history.event(30, 2, What::ThreadEnd);
+    assert_eq!(history.clock.tally().unanswered, 1);
+    assert!(history.finish(100).is_empty());
+    assert_eq!(history.clock.tally().in_flight, 0);
+}
+
 #[test]
 fn a_connection_from_before_counts_from_its_first_whole_request() {
     let mut history = History::default();
