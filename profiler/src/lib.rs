@@ -9,11 +9,13 @@
 pub mod cli;
 pub mod clock;
 pub mod decode;
+pub mod live;
 pub mod observe;
 pub mod platform;
 pub mod probe;
 pub mod race;
 pub mod report;
 pub mod ring;
+pub mod top;
 pub mod units;
 pub mod window;

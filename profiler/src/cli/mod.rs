@@ -11,6 +11,7 @@ mod privileges;
 mod race;
 mod reference;
 mod target;
+mod top;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show live why a server's requests wait: the dashboard
+    Top(top::Args),
     /// Watch a server for a while, then say why its requests wait
     Explain(explain::Args),
     /// Put load on a reference server and explain it: what whywait is, in a few seconds
@@ -48,6 +51,7 @@ enum Command {
 /// Runs a command. Exit codes: 0 done, 1 failed, 2 bad usage (clap's own).
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
+        Command::Top(args) => top::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Race(args) => race::run(&args),

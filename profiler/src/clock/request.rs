@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::{
     state::{State, StateTimes},
     thread::{Stretch, Thread},
-    timeline::{Rank, Timeline},
+    timeline::{Piece, Rank, Timeline},
 };
 use crate::{
     decode::{ConnId, Route},
@@ -18,6 +18,9 @@ pub struct RequestId(pub u64);
 
 /// Threads of a request; most have one or two.
 pub type Threads = SmallVec<[Tid; 4]>;
+
+/// Ownerships whose thread is kept.
+const MOST_OWNERS: usize = 64;
 
 /// Where a request's beginning is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,10 @@ pub struct Request {
     pub sent: Bytes,
     /// A record was lost that may have been about it.
     pub touched_by_loss: bool,
+    /// Its states one after the other, where the clock keeps them.
+    pub path: Vec<Piece>,
+    /// Threads by the number of their ownership, from 1, where the clock keeps paths; the first of them.
+    pub owners: Vec<Tid>,
 }
 
 impl Request {
@@ -119,6 +126,9 @@ impl Open {
         if self.owner != Some(tid) {
             self.owner = Some(tid);
             self.epoch += 1;
+            if !self.request.owners.is_empty() && self.request.owners.len() < MOST_OWNERS {
+                self.request.owners.push(tid);
+            }
             if !self.request.threads.contains(&tid) {
                 self.request.threads.push(tid);
             }
@@ -155,7 +165,7 @@ impl Open {
             self.timeline.claim(*since, end, State::Downstream, Rank::Pending);
         }
         self.request.end = end;
-        self.request.times = self.timeline.finish(end);
+        (self.request.times, self.request.path) = self.timeline.finish(end);
         Some(self.request)
     }
 }

@@ -1,9 +1,11 @@
 //! One run on a live target: attaches, feeds what the kernel sends through decode, clock and window, and hands over what came of it.
 
+mod live;
 mod pipeline;
 mod run;
 mod slice;
 
+pub use live::{LivePlan, live, named};
 pub use pipeline::{Pipeline, Sink};
 pub use run::{Observation, ObserveError, Plan, observe};
 pub use slice::Slice;

@@ -4,8 +4,9 @@ use whywait_ebpf::abi::{Header, Plain};
 
 use crate::{
     clock::{Request, RequestClock, Tally},
-    decode::{Gaps, Reorder, Routes, decode},
-    units::Ns,
+    decode::{Event, Gaps, Reorder, Routes, decode},
+    live::History,
+    units::{Ns, Tid},
     window::Window,
 };
 
@@ -24,6 +25,7 @@ pub struct Pipeline {
     window: Window,
     done: Vec<Request>,
     sink: Option<Sink>,
+    live: Option<Box<History>>,
     unreadable: u64,
     slice: Option<(Ns, Ns)>,
     in_slice: u64,
@@ -40,6 +42,7 @@ impl Pipeline {
             window: Window::new(begin),
             done: Vec::new(),
             sink,
+            live: None,
             unreadable: 0,
             slice: None,
             in_slice: 0,
@@ -61,8 +64,7 @@ impl Pipeline {
                     self.gaps.check(&mut event);
                     self.order.push(event);
                     while let Some(event) = self.order.pop() {
-                        self.clock.apply(&event, &mut self.done);
-                        self.window.event(&event);
+                        self.apply(&event);
                     }
                 }
                 Err(_) => self.unreadable += 1,
@@ -70,6 +72,48 @@ impl Pipeline {
         }
         self.unreadable += u64::from(!bytes.is_empty());
         self.pass_on();
+    }
+
+    fn apply(&mut self, event: &Event) {
+        if let Some(live) = &mut self.live {
+            live.event(event, self.clock.works_for(event.tid));
+        }
+        self.clock.apply(event, &mut self.done);
+        self.window.event(event);
+    }
+
+    /// From now on the last minutes are kept for the screen as well.
+    pub fn keep_history(&mut self, history: History) {
+        self.clock.keep_paths();
+        self.live = Some(Box::new(history));
+    }
+
+    /// Whether a thread works for a request.
+    pub fn is_busy(&self, tid: Tid) -> bool {
+        self.clock.works_for(tid).is_some()
+    }
+
+    /// The last minutes, where they are kept.
+    pub fn history(&mut self) -> Option<&mut History> {
+        self.live.as_deref_mut()
+    }
+
+    /// Nothing has come for longer than the reader waits: what is held back for its order is passed on.
+    pub fn idle(&mut self) {
+        while let Some(event) = self.order.take() {
+            self.apply(&event);
+        }
+        self.pass_on();
+    }
+
+    /// Requests that are not answered: how many, and when the oldest of them began.
+    pub fn in_flight(&self) -> (usize, Option<Ns>) {
+        self.clock.in_flight()
+    }
+
+    /// Ends the window, and begins the one that follows at once.
+    pub fn turn(&mut self, at: Ns) -> Window {
+        self.window.turn(at)
     }
 
     /// Records were lost: what is open cannot be trusted.
@@ -81,8 +125,7 @@ impl Pipeline {
     pub fn finish(&mut self, end: Ns) {
         while let Some(event) = self.order.take() {
             if event.at <= end {
-                self.clock.apply(&event, &mut self.done);
-                self.window.event(&event);
+                self.apply(&event);
             }
         }
         let owed = self.gaps.finish();
@@ -97,6 +140,9 @@ impl Pipeline {
     fn pass_on(&mut self) {
         for request in self.done.drain(..) {
             self.window.request(&request);
+            if let Some(live) = &mut self.live {
+                live.request(&request);
+            }
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {

@@ -189,7 +189,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
 }
 
 /// Processes that were created between looking for them and attaching. A child that is created later is seen by the probes.
-fn add_children(target: &mut Resolved, session: &mut Session) -> Result<(), AttachError> {
+pub(super) fn add_children(target: &mut Resolved, session: &mut Session) -> Result<(), AttachError> {
     let own = std::process::id();
     loop {
         let mut new: Vec<Pid> =
@@ -206,7 +206,11 @@ fn add_children(target: &mut Resolved, session: &mut Session) -> Result<(), Atta
 }
 
 /// Processes that have entered the control group since.
-fn join_late(spec: &TargetSpec, target: &mut Resolved, session: &mut Session) -> Result<(), AttachError> {
+pub(super) fn join_late(
+    spec: &TargetSpec,
+    target: &mut Resolved,
+    session: &mut Session,
+) -> Result<(), AttachError> {
     let Some(path) = &spec.cgroup else { return Ok(()) };
     let Ok(members) = cgroup::cgroup_members(path) else { return Ok(()) };
     let own = std::process::id();
@@ -220,7 +224,7 @@ fn join_late(spec: &TargetSpec, target: &mut Resolved, session: &mut Session) ->
 }
 
 /// Whether nothing of the target is left that was named.
-fn ended(target: &mut Resolved) -> bool {
+pub(super) fn ended(target: &mut Resolved) -> bool {
     if let Some(command) = &mut target.launched {
         return command.try_wait().is_some();
     }

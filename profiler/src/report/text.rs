@@ -10,7 +10,8 @@ mod tests;
 
 use std::io::{self, Write};
 
-pub use layout::paragraph;
+pub use answer::causes;
+pub use layout::{bar, paragraph};
 
 use super::{
     explanation::Explanation,
