@@ -44,7 +44,7 @@ const MOST: usize = 256;
 const USUAL: usize = 8;
 
 /// Pieces of a request's path that are kept; what comes later is one piece.
-const MOST_PIECES: usize = 128;
+const MOST_PIECES: usize = 64;
 
 /// A piece of a request's path: from `from` to `to` it was in this state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

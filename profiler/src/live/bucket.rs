@@ -278,6 +278,16 @@ impl Bucket {
         self.cpus[cpu] += nanos;
     }
 
+    /// It is over: gives back the memory that it has too much of.
+    pub(super) fn shrink(&mut self) {
+        self.latencies.shrink();
+        self.run_queue.shrink();
+        self.routes.shrink_to_fit();
+        self.calls.shrink_to_fit();
+        self.locks.shrink_to_fit();
+        self.peers.shrink_to_fit();
+    }
+
     /// Bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>()

@@ -81,6 +81,9 @@ impl History {
         let number = u32::try_from(now.since(self.began) / LENGTH).unwrap_or(u32::MAX);
         let mut next = self.buckets.back().map_or(0, |last| last.number + 1);
         if next <= number {
+            if let Some(last) = self.buckets.back_mut() {
+                Arc::make_mut(last).shrink();
+            }
             self.slow_from = self.slow();
             self.waiters.clear();
         }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Steps of its threads that are kept of a request.
-const STEPS: usize = 64;
+const STEPS: usize = 48;
 /// Steps that are looked back through for a request.
 const LOOK_BACK: usize = 8_192;
 /// Requests in front of it that are named.

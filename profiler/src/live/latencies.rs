@@ -61,6 +61,11 @@ impl Latencies {
         })
     }
 
+    /// Gives back the memory that it has too much of.
+    pub(super) fn shrink(&mut self) {
+        self.cells.shrink_to_fit();
+    }
+
     /// Bytes on the heap.
     pub(super) fn bytes(&self) -> usize {
         self.cells.capacity() * size_of::<u32>()

@@ -13,6 +13,8 @@ mod latencies;
 mod snapshot;
 mod span;
 #[cfg(test)]
+pub mod testing;
+#[cfg(test)]
 mod tests;
 mod threads;
 

@@ -40,7 +40,7 @@ type Tint = (u8, u8, u8, Color);
 
 impl Theme {
     /// A theme.
-    pub fn new(depth: Depth, background: Background) -> Self {
+    pub const fn new(depth: Depth, background: Background) -> Self {
         Self { depth, background }
     }
 
