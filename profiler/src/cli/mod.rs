@@ -34,7 +34,7 @@ enum Command {
     Top(top::Args),
     /// Watch a server for a while, then say why its requests wait
     Explain(explain::Args),
-    /// Put load on a reference server and explain it: what whywait is, in a few seconds
+    /// Put a changing load on a reference server and show why its requests wait: what whywait is, in a few minutes
     Demo(demo::Args),
     /// Run every reference server under the same load: one table of what each concurrency model costs
     Race(race::Args),
@@ -44,6 +44,8 @@ enum Command {
     Serve(reference::Args<demo_servers::ServeArgs>),
     #[command(name = reference::UPSTREAM, hide = true)]
     Upstream(reference::Args<demo_servers::upstream::UpstreamConfig>),
+    #[command(name = reference::BURN, hide = true)]
+    Burn(reference::Args<reference::BurnArgs>),
     #[command(name = reference::LOAD, hide = true)]
     Load(reference::Args<demo_servers::load::LoadArgs>),
 }
@@ -58,6 +60,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Serve(args) => reference::run_server(&args),
         Command::Upstream(args) => reference::run_upstream(&args),
+        Command::Burn(args) => reference::run_burn(&args),
         Command::Load(args) => reference::run_load(&args),
     };
     match result {

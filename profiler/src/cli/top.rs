@@ -1,6 +1,11 @@
 //! `whywait top`: the dashboard on a live server.
 
-use std::{process::ExitCode, sync::Arc, sync::mpsc, thread};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+    sync::{Arc, mpsc},
+    thread,
+};
 
 use anyhow::{Context, Result, bail};
 use tokio::sync::watch;
@@ -74,20 +79,20 @@ fn following(name: &str, spec: &TargetSpec) -> Result<Resolved> {
     Ok(resolve(&TargetSpec { pids, ..spec.clone() })?)
 }
 
-/// Shows the dashboard on a target until the user ends it. When everything is attached `attached` is called on this program's
-/// thread that watches, with where notes can be sent to.
+/// Shows the dashboard on a target until the user ends it. When everything is attached `attached` is called, with where notes can be sent
+/// to; what it returns is returned, `None` if it never came to that.
 ///
 /// # Errors
 /// When standard output is no terminal, or attaching fails.
-pub fn dashboard(
+pub fn dashboard<T: Send + 'static>(
     target: Resolved,
     spec: TargetSpec,
     options: Options,
     follow: Option<String>,
     screen: &ScreenArgs,
-    attached: impl FnOnce(mpsc::Sender<Note>) -> Result<()> + Send + 'static,
-) -> Result<()> {
-    if !std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+    attached: impl FnOnce(mpsc::Sender<Note>) -> io::Result<T> + Send + 'static,
+) -> Result<Option<T>> {
+    if !io::stdout().is_terminal() {
         bail!(
             "standard output is no terminal, which the dashboard needs; `whywait explain` prints what it finds"
         );
@@ -97,6 +102,7 @@ pub fn dashboard(
     let stop = StopFlag::new();
     let (publisher, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let (notes_in, notes) = mpsc::channel();
+    let (begun_in, begun) = mpsc::channel();
     let plan = LivePlan {
         spec,
         options,
@@ -106,10 +112,12 @@ pub fn dashboard(
         publish: Box::new(move |snapshot| {
             publisher.send_replace(snapshot);
         }),
-        attached: Box::new(move || {
-            if let Err(error) = attached(notes_in) {
-                log::error!("{error:#}");
+        attached: Box::new(move || match attached(notes_in) {
+            Ok(value) => {
+                // It is taken when the dashboard has ended.
+                let _kept = begun_in.send(value);
             }
+            Err(error) => log::error!("{error}"),
         }),
     };
     let watched = stop.clone();
@@ -122,7 +130,10 @@ pub fn dashboard(
     let watched = watcher.join();
     shown.context("cannot use the terminal")?;
     match watched {
-        Ok(watched) => Ok(watched?),
+        Ok(watched) => {
+            watched?;
+            Ok(begun.try_recv().ok())
+        }
         Err(_) => bail!("the thread that watches has failed"),
     }
 }

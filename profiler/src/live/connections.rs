@@ -1,6 +1,7 @@
 //! Connections that are open, and who is at their other end.
 
 use std::{
+    collections::VecDeque,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
@@ -14,6 +15,8 @@ use crate::{decode::ConnId, units::Ns};
 const PEERS: usize = 256;
 /// Connections that are known at once.
 const CONNECTIONS: usize = 65_536;
+/// Closed connections whose peer is still known: their last request is finished only after their end.
+const CLOSED: usize = 4_096;
 /// `AF_INET`
 const INET: u16 = 2;
 /// `AF_INET6`
@@ -56,6 +59,8 @@ pub(super) struct Connections {
     sockets: FxHashMap<u64, ConnId>,
     peers: Vec<Peer>,
     by_name: FxHashMap<(Arc<str>, Side), u16>,
+    closed: VecDeque<ConnId>,
+    peer_of_closed: FxHashMap<ConnId, u16>,
 }
 
 impl Connections {
@@ -96,10 +101,15 @@ impl Connections {
         self.open.get_mut(&id)
     }
 
+    /// The peer's place, also that of a connection which was closed a moment ago.
+    pub fn peer_of(&self, id: ConnId) -> Option<u16> {
+        let open = self.open.get(&id).map(|connection| connection.peer);
+        open.or_else(|| self.peer_of_closed.get(&id).copied())
+    }
+
     /// The peer's name.
     pub fn name_of(&self, id: ConnId) -> Option<Arc<str>> {
-        let connection = self.open.get(&id)?;
-        self.peers.get(usize::from(connection.peer)).map(|peer| Arc::clone(&peer.name))
+        self.peers.get(usize::from(self.peer_of(id)?)).map(|peer| Arc::clone(&peer.name))
     }
 
     /// The connection of a socket.
@@ -110,6 +120,13 @@ impl Connections {
 
     pub fn remove(&mut self, id: ConnId) {
         let Some(connection) = self.open.remove(&id) else { return };
+        if self.closed.len() == CLOSED
+            && let Some(oldest) = self.closed.pop_front()
+        {
+            self.peer_of_closed.remove(&oldest);
+        }
+        self.closed.push_back(id);
+        self.peer_of_closed.insert(id, connection.peer);
         if self.sockets.get(&connection.sock) == Some(&id) {
             self.sockets.remove(&connection.sock);
         }
@@ -126,6 +143,8 @@ impl Connections {
     pub fn bytes(&self) -> usize {
         self.open.capacity() * size_of::<(ConnId, Connection)>()
             + self.sockets.capacity() * size_of::<(u64, ConnId)>()
+            + self.closed.capacity() * size_of::<ConnId>()
+            + self.peer_of_closed.capacity() * size_of::<(ConnId, u16)>()
             + self.peers.capacity() * size_of::<Peer>()
             + self.by_name.capacity() * size_of::<((Arc<str>, Side), u16)>()
     }

@@ -322,7 +322,7 @@ impl History {
     pub fn request(&mut self, request: &Request) {
         let latency = request.latency();
         let slow = latency >= self.slow_from;
-        let peer = self.connections.get_mut(request.conn).map(|connection| connection.peer);
+        let peer = self.connections.peer_of(request.conn);
         let Some(bucket) = self.bucket(request.end) else { return };
         bucket.request(request, slow);
         if let Some(peer) = peer {

@@ -35,10 +35,19 @@ impl Cell {
         f64::from(self.shares[place(share)]) / PARTS as f64
     }
 
-    /// What it did most of the time; `None` where nothing is told.
+    /// What it did most of the time in which it had something to do, if that was a tenth of the time at least; `None` where nothing is
+    /// told.
     pub fn mostly(&self) -> Option<Share> {
-        let most = (0..self.shares.len()).rev().max_by_key(|place| self.shares[*place])?;
-        (self.shares[most] > 0).then(|| State::ALL.get(most).copied())
+        let (idle, states) = self.shares.split_last()?;
+        let busy: u64 = states.iter().map(|parts| u64::from(*parts)).sum();
+        if busy + u64::from(*idle) == 0 {
+            return None;
+        }
+        if busy * 10 < PARTS {
+            return Some(None);
+        }
+        let most = (0..states.len()).rev().max_by_key(|place| states[*place])?;
+        Some(State::ALL.get(most).copied())
     }
 
     /// Adds parts of its time.

@@ -42,6 +42,8 @@ const WINDOW: u64 = 5_000_000_000;
 const SILENT: usize = 64;
 /// A thread that has sent nothing for this long, in nanoseconds, is looked at.
 const SILENCE: u64 = 1_000_000_000;
+/// A record is up to this old when it is taken in, in nanoseconds: the reader waits 50 ms, and a picture as long again and more.
+const USUAL_AGE: u64 = 300_000_000;
 /// How long a command that whywait started is given to end.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -314,9 +316,15 @@ impl Run {
         snapshot.status.clone_from(&self.status);
         snapshot.in_flight = count;
         snapshot.oldest = oldest.map(|since| now.since(since));
-        snapshot.health = Health { lag: if behind { now.since(newest) } else { 0 }, ..snapshot.health };
+        snapshot.health = Health { lag: if behind { lag(now, newest) } else { 0 }, ..snapshot.health };
         snapshot
     }
+}
+
+/// How far behind; what the reader waits for anyway is not behind.
+fn lag(now: Ns, newest: Ns) -> u64 {
+    let age = now.since(newest);
+    if age < USUAL_AGE { 0 } else { age }
 }
 
 /// Processes of this name, oldest first.

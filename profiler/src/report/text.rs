@@ -116,6 +116,6 @@ fn number(value: f64) -> String {
 }
 
 /// `1 thread`, `2 threads`.
-fn counted(count: u64, one: &str, many: &str) -> String {
+pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", fmt_count(count), if count == 1 { one } else { many })
 }

@@ -3,6 +3,7 @@
 use super::Rows;
 use crate::{
     live::{LENGTH, ThreadView},
+    report::counted,
     top::{
         canvas::{Align, Canvas, Column},
         theme::letter,
@@ -54,8 +55,9 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     canvas.heading(
         0,
         &format!(
-            "{alive} threads in {} processes{more}; numbers of the {}",
-            processes.len(),
+            "{} in {}{more}; numbers of the {}",
+            counted(alive as u64, "thread", "threads"),
+            counted(processes.len() as u64, "process", "processes"),
             view.numbers_words()
         ),
     );
