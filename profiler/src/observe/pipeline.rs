@@ -4,7 +4,8 @@ use whywait_ebpf::abi::{Header, Plain};
 
 use crate::{
     clock::{Request, RequestClock, Tally},
-    decode::{Gaps, Reorder, Routes, decode},
+    decode::{Event, Gaps, Reorder, Routes, decode},
+    fingerprint::Behaviour,
     units::Ns,
     window::Window,
 };
@@ -22,6 +23,7 @@ pub struct Pipeline {
     order: Reorder,
     clock: RequestClock,
     window: Window,
+    behaviour: Behaviour,
     done: Vec<Request>,
     sink: Option<Sink>,
     unreadable: u64,
@@ -38,6 +40,7 @@ impl Pipeline {
             order: Reorder::new(SLACK),
             clock: RequestClock::new(),
             window: Window::new(begin),
+            behaviour: Behaviour::new(begin),
             done: Vec::new(),
             sink,
             unreadable: 0,
@@ -61,8 +64,7 @@ impl Pipeline {
                     self.gaps.check(&mut event);
                     self.order.push(event);
                     while let Some(event) = self.order.pop() {
-                        self.clock.apply(&event, &mut self.done);
-                        self.window.event(&event);
+                        self.take(&event);
                     }
                 }
                 Err(_) => self.unreadable += 1,
@@ -81,8 +83,7 @@ impl Pipeline {
     pub fn finish(&mut self, end: Ns) {
         while let Some(event) = self.order.take() {
             if event.at <= end {
-                self.clock.apply(&event, &mut self.done);
-                self.window.event(&event);
+                self.take(&event);
             }
         }
         let owed = self.gaps.finish();
@@ -92,11 +93,19 @@ impl Pipeline {
         self.clock.finish(end, &mut self.done);
         self.pass_on();
         self.window.close(end);
+        self.behaviour.close(end);
+    }
+
+    fn take(&mut self, event: &Event) {
+        self.clock.apply(event, &mut self.done);
+        self.window.event(event);
+        self.behaviour.event(event);
     }
 
     fn pass_on(&mut self) {
         for request in self.done.drain(..) {
             self.window.request(&request);
+            self.behaviour.request(&request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
@@ -125,6 +134,11 @@ impl Pipeline {
     /// The window.
     pub fn window(&self) -> &Window {
         &self.window
+    }
+
+    /// What the model is told from.
+    pub fn behaviour(&self) -> &Behaviour {
+        &self.behaviour
     }
 
     /// What the clock counted beside the requests.

@@ -10,6 +10,7 @@ use super::{
     slice::{self, Slice},
 };
 use crate::{
+    fingerprint::{Fingerprint, Outside},
     platform::{
         cgroup,
         clock::monotonic,
@@ -52,6 +53,8 @@ pub struct Observation {
     pub ports: Vec<u16>,
     /// The window, and what the clock counted.
     pub pipeline: Pipeline,
+    /// The concurrency model.
+    pub fingerprint: Fingerprint,
     /// Records that found no room.
     pub loss: Loss,
     /// The programs' counters.
@@ -164,11 +167,13 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         pipeline.loss();
     }
     pipeline.finish(end);
+    let fingerprint = pipeline.behaviour().fingerprint(&Outside::default());
     let observation = Observation {
         command: target.command.clone(),
         ports: current_ports(&target),
         pids: target.pids.clone(),
         pipeline,
+        fingerprint,
         loss,
         counters: session.counters()?,
         slice: slice.findings(),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::counters::{Counters, counters};
 use crate::{
     clock::State,
+    fingerprint::{Little, Loop, ModelId, Point, Pool, ThreadRole, Worker},
     observe::Observation,
     platform::proc::cpu_count,
     window::{Book, Window},
@@ -80,7 +81,7 @@ pub struct AtOnce {
 #[derive(Clone, Debug, Serialize)]
 pub struct Model {
     /// Its name.
-    pub id: &'static str,
+    pub id: ModelId,
     /// How sure that is, from 0 to 1.
     pub confidence: f64,
     /// Processes that ran in the window.
@@ -89,6 +90,14 @@ pub struct Model {
     pub threads: usize,
     /// What speaks for it.
     pub evidence: Vec<String>,
+    /// Threads that had to do with requests.
+    pub roles: Vec<ThreadRole>,
+    /// The workers, where there is a queue for them.
+    pub pool: Option<Pool>,
+    /// Threads that are event loops.
+    pub loops: Vec<Loop>,
+    /// Processes that serve requests.
+    pub workers: Vec<Worker>,
 }
 
 /// Time by state.
@@ -207,6 +216,10 @@ pub struct Explanation {
     pub parallelism: AtOnce,
     /// The concurrency model.
     pub model: Model,
+    /// Concurrency and parallelism over the window.
+    pub series: Vec<Point>,
+    /// Little's law as a check of both.
+    pub little: Option<Little>,
     /// Time by state.
     pub breakdown_us: Breakdowns,
     /// Cost of a request.
@@ -340,6 +353,7 @@ pub fn explain(observation: &Observation) -> Explanation {
     let threads: Vec<_> = window.threads().iter().collect();
     let processes: std::collections::BTreeSet<u32> = threads.iter().map(|(_, usage)| usage.pid.0).collect();
     let tally = pipeline.tally();
+    let fingerprint = &observation.fingerprint;
     Explanation {
         schema: "whywait.explain/1",
         target: Target {
@@ -359,12 +373,18 @@ pub fn explain(observation: &Observation) -> Explanation {
         concurrency: at_once(window.concurrency()),
         parallelism: at_once((window.parallelism().0, window.parallelism().1.min(cpu_count()))),
         model: Model {
-            id: "unknown",
-            confidence: 0.0,
+            id: fingerprint.id,
+            confidence: round(fingerprint.confidence),
             processes: processes.len(),
             threads: threads.len(),
-            evidence: Vec::new(),
+            evidence: fingerprint.evidence.clone(),
+            roles: fingerprint.roles.clone(),
+            pool: fingerprint.pool.clone(),
+            loops: fingerprint.loops.clone(),
+            workers: fingerprint.processes.clone(),
         },
+        series: fingerprint.series.clone(),
+        little: fingerprint.little.clone(),
         breakdown_us: Breakdowns {
             mean: breakdown(all.mean_times_us()),
             p99: breakdown(all.slowest_times_us(0.01)),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     clock::State,
+    fingerprint::ModelId,
     report::counters::{Counters, Delays},
     report::explanation::{
         AtOnce, Breakdown, Breakdowns, Group, Latency, Lost, Model, Overhead, PerRequest, Requests, Target,
@@ -60,7 +61,19 @@ fn idle() -> Explanation {
         },
         concurrency: AtOnce { mean: 0.0, max: 0 },
         parallelism: AtOnce { mean: 0.0, max: 0 },
-        model: Model { id: "unknown", confidence: 0.0, processes: 1, threads: 1, evidence: Vec::new() },
+        model: Model {
+            id: ModelId::Unknown,
+            confidence: 0.0,
+            processes: 1,
+            threads: 1,
+            evidence: Vec::new(),
+            roles: Vec::new(),
+            pool: None,
+            loops: Vec::new(),
+            workers: Vec::new(),
+        },
+        series: Vec::new(),
+        little: None,
         breakdown_us: Breakdowns { mean: times(&[]), p99: times(&[]) },
         per_request: PerRequest {
             context_switches: 0.0,
