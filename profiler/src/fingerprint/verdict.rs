@@ -109,19 +109,6 @@ pub struct Little {
     pub why: String,
 }
 
-/// A part of the window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Point {
-    /// When it began, in seconds since the window began.
-    pub at_s: f64,
-    /// Requests in flight, in the mean.
-    pub concurrency: f64,
-    /// Threads of the target on a CPU, in the mean.
-    pub parallelism: f64,
-    /// Requests that ended in it, a second.
-    pub requests_per_second: f64,
-}
-
 /// What behaviour says of a server's concurrency.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fingerprint {
@@ -139,8 +126,6 @@ pub struct Fingerprint {
     pub loops: Vec<Loop>,
     /// Processes that serve requests, most requests first; at most 256.
     pub processes: Vec<Worker>,
-    /// Concurrency and parallelism over the window.
-    pub series: Vec<Point>,
     /// The check of what was measured; `None` without requests.
     pub little: Option<Little>,
 }

@@ -6,11 +6,12 @@ use crossbeam_channel::RecvTimeoutError;
 use thiserror::Error;
 
 use super::{
+    outside::Onlooker,
     pipeline::{Pipeline, Sink},
     slice::{self, Slice},
 };
 use crate::{
-    fingerprint::{Fingerprint, Outside},
+    fingerprint::Fingerprint,
     platform::{
         cgroup,
         clock::monotonic,
@@ -127,6 +128,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     let own_cpu = proc::self_cpu_ns();
 
     let mut slice = Slice::of(plan.duration);
+    let mut onlooker = Onlooker::default();
     let mut known_loss = 0;
     let mut target_ended = false;
     let began = Instant::now();
@@ -149,6 +151,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
             pipeline.loss();
         }
         slice.tick(&mut session, &mut pipeline, elapsed);
+        onlooker.tick(pipeline.behaviour());
         join_late(&plan.spec, &mut target, &mut session)?;
         target_ended = ended(&mut target);
         if stop.is_set() || target_ended || plan.duration.is_some_and(|duration| elapsed >= duration) {
@@ -167,7 +170,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         pipeline.loss();
     }
     pipeline.finish(end);
-    let fingerprint = pipeline.behaviour().fingerprint(&Outside::default());
+    let fingerprint = pipeline.behaviour().fingerprint(onlooker.outside());
     let observation = Observation {
         command: target.command.clone(),
         ports: current_ports(&target),

@@ -7,6 +7,7 @@ pub mod clock;
 mod error;
 pub mod kernel;
 pub mod launch;
+pub mod mappings;
 pub mod mounts;
 pub mod proc;
 pub mod signals;

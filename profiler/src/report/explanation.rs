@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::counters::{Counters, counters};
 use crate::{
     clock::State,
-    fingerprint::{Little, Loop, ModelId, Point, Pool, ThreadRole, Worker},
+    fingerprint::{Little, Loop, ModelId, Pool, ThreadRole, Worker},
     observe::Observation,
     platform::proc::cpu_count,
-    window::{Book, Window},
+    window::{Book, Point, Window},
 };
 
 /// Quantiles of latency, in microseconds.
@@ -383,7 +383,7 @@ pub fn explain(observation: &Observation) -> Explanation {
             loops: fingerprint.loops.clone(),
             workers: fingerprint.processes.clone(),
         },
-        series: fingerprint.series.clone(),
+        series: window.over_time(),
         little: fingerprint.little.clone(),
         breakdown_us: Breakdowns {
             mean: breakdown(all.mean_times_us()),

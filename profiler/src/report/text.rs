@@ -3,6 +3,7 @@
 mod answer;
 mod groups;
 mod layout;
+mod model;
 mod notes;
 mod states;
 #[cfg(test)]
@@ -47,6 +48,7 @@ fn write_measures(explanation: &Explanation, palette: Palette, out: &mut dyn Wri
     writeln!(out)?;
     paragraph(out, "Latency", &latency(explanation))?;
     paragraph(out, "At once", &at_once(explanation))?;
+    model::write(explanation, out)?;
     paragraph(out, "Each costs", &costs(explanation))?;
     groups::write("By route", &explanation.routes, palette, out)?;
     groups::write("By process", &explanation.processes, palette, out)
