@@ -9,6 +9,7 @@
 pub mod cli;
 pub mod clock;
 pub mod decode;
+pub mod explain;
 pub mod fingerprint;
 pub mod observe;
 pub mod platform;

@@ -5,6 +5,7 @@
 
 mod connection;
 mod exchange;
+mod hold;
 mod off_cpu;
 mod request;
 mod state;
@@ -21,7 +22,8 @@ use rustc_hash::FxHashMap;
 
 use whywait_ebpf::abi::{Conn, SockState, born, role};
 
-pub use request::{Request, RequestId, StartedAt};
+pub use hold::Hold;
+pub use request::{Called, Request, RequestId, StartedAt};
 pub use state::{State, StateTimes};
 pub use wait::{Wait, classify};
 
@@ -63,6 +65,7 @@ pub struct RequestClock {
     /// Closed requests that are in `open` still, because a thread may have worked on them, by the time of their closing.
     lingering: VecDeque<(Ns, RequestId)>,
     next_request: u64,
+    holds: Vec<Hold>,
     tally: Tally,
 }
 
@@ -75,6 +78,11 @@ impl RequestClock {
     /// What it counts beside the requests.
     pub fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// Long holds since the last call.
+    pub fn holds(&mut self) -> std::vec::Drain<'_, Hold> {
+        self.holds.drain(..)
     }
 
     /// Takes the next event; requests that it finishes are added to `done`.

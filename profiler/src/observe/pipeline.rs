@@ -5,6 +5,7 @@ use whywait_ebpf::abi::{Header, Plain};
 use crate::{
     clock::{Request, RequestClock, Tally},
     decode::{Event, Gaps, Reorder, Routes, decode},
+    explain::Ledger,
     fingerprint::Behaviour,
     units::Ns,
     window::Window,
@@ -24,6 +25,7 @@ pub struct Pipeline {
     clock: RequestClock,
     window: Window,
     behaviour: Behaviour,
+    ledger: Ledger,
     done: Vec<Request>,
     sink: Option<Sink>,
     unreadable: u64,
@@ -41,6 +43,7 @@ impl Pipeline {
             clock: RequestClock::new(),
             window: Window::new(begin),
             behaviour: Behaviour::new(begin),
+            ledger: Ledger::default(),
             done: Vec::new(),
             sink,
             unreadable: 0,
@@ -100,12 +103,17 @@ impl Pipeline {
         self.clock.apply(event, &mut self.done);
         self.window.event(event);
         self.behaviour.event(event);
+        self.ledger.event(event);
     }
 
     fn pass_on(&mut self) {
+        for hold in self.clock.holds() {
+            self.ledger.hold(hold);
+        }
         for request in self.done.drain(..) {
             self.window.request(&request);
             self.behaviour.request(&request);
+            self.ledger.request(&request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
@@ -139,6 +147,11 @@ impl Pipeline {
     /// What the model is told from.
     pub fn behaviour(&self) -> &Behaviour {
         &self.behaviour
+    }
+
+    /// What findings are told from, beside the window.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// What the clock counted beside the requests.

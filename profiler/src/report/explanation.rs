@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::counters::{Counters, counters};
 use crate::{
     clock::State,
+    explain::{Finding, findings, gather},
     fingerprint::{Little, Loop, ModelId, Pool, ThreadRole, Worker},
     observe::Observation,
     platform::proc::cpu_count,
@@ -225,7 +226,7 @@ pub struct Explanation {
     /// Cost of a request.
     pub per_request: PerRequest,
     /// Why they wait.
-    pub findings: Vec<serde_json::Value>,
+    pub findings: Vec<Finding>,
     /// What was lost.
     pub lost: Lost,
     /// What whywait cost.
@@ -390,7 +391,7 @@ pub fn explain(observation: &Observation) -> Explanation {
             p99: breakdown(all.slowest_times_us(0.01)),
         },
         per_request: per_request(observation, window),
-        findings: Vec::new(),
+        findings: findings(&gather(observation)),
         lost: Lost {
             events: observation.loss.total()
                 + pipeline.unreadable()
