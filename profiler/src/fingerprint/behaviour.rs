@@ -86,6 +86,11 @@ impl Behaviour {
         self.processes.values().filter(|process| process.turns > 0).map(|process| process.pid)
     }
 
+    /// Processes that have a living thread, each as often as it has threads.
+    pub fn pids(&self) -> impl Iterator<Item = Pid> + '_ {
+        self.threads.values().map(|thread| thread.pid)
+    }
+
     /// All threads, living and gone.
     pub(super) fn threads(&self) -> impl Iterator<Item = &ThreadFacts> {
         self.gone.iter().chain(self.threads.values())
@@ -312,9 +317,9 @@ impl Behaviour {
     }
 
     fn off_cpu(&mut self, event: &Event, interval: &OffCpu) {
-        let at = event.at;
-        let begin = self.begin;
-        let left = Ns(interval.left).max(begin);
+        // What was over before the window began, while whywait attached, took no time of it.
+        let at = event.at.max(self.begin);
+        let left = Ns(interval.left).max(self.begin).min(at);
         let born = interval.flags & off_cpu::BORN != 0;
         let known = self.thread(event.tid, event.pid, at);
         if born {

@@ -184,7 +184,7 @@ impl<'a> Looked<'a> {
             fmt_percent(share(top.reads, process.turns)),
             counted(process.turns, "request", "requests")
         );
-        let blocks = top.waits[Wait::Receive as usize] + top.waits[Wait::One as usize];
+        let blocks = blocking_reads(top);
         if top.polls > 0 || top.alternates > 0 {
             return self.one_loop(top, reads);
         }
@@ -197,6 +197,9 @@ impl<'a> Looked<'a> {
             return inner;
         }
         if top.waits[Wait::Epoll as usize] > 0 && blocks == 0 && top.waits[Wait::Accept as usize] == 0 {
+            if let Some(spare) = self.spare_loops(top) {
+                return Inner::new(Kind::Loops, 0.65, reads).and(Some(spare)).with_loops(&[top]);
+            }
             // It never had two connections at once, so nothing shows that it could.
             return Inner::new(Kind::Loop, 0.65, reads)
                 .and(Some(
@@ -238,6 +241,9 @@ impl<'a> Looked<'a> {
         let changes = (top.alternates > 0).then(|| {
             format!("it changed {} between open connections", counted(top.alternates, "time", "times"))
         });
+        if let Some(spare) = self.spare_loops(top).filter(|_| split < HANDED_OUT) {
+            return Inner::new(Kind::Loops, 0.7, reads).and(Some(held)).and(Some(spare)).with_loops(&[top]);
+        }
         let certainty = if top.alternates > 0 { 0.95 } else { 0.85 };
         if !(back || out || split >= HANDED_OUT) {
             return Inner::new(Kind::Loop, certainty, reads).and(Some(held)).and(changes).with_loops(&[top]);
@@ -263,6 +269,41 @@ impl<'a> Looked<'a> {
             .and(Some(held))
             .with_loops(&[top])
             .with_workers(workers)
+    }
+
+    /// Threads that could do what a loop does, and were not needed: of the same name, and waiting for events or each in a place of
+    /// its own, which no pool does. The first thread of a process has the name of all that have none.
+    fn spare_loops(&self, top: &ThreadFacts) -> Option<String> {
+        if top.tid == top.pid.main_thread() || top.born {
+            return None;
+        }
+        let alike: Vec<&ThreadFacts> = self
+            .threads
+            .iter()
+            .copied()
+            .filter(|thread| {
+                thread.tid != top.tid
+                    && thread.tid != thread.pid.main_thread()
+                    && thread.kind() == top.kind()
+                    && (thread.waits[Wait::Epoll as usize] > 0 || thread.waits[Wait::Futex as usize] > 0)
+            })
+            .collect();
+        let alone = alike.iter().all(|one| {
+            one.usual_place().is_none_or(|place| {
+                alike
+                    .iter()
+                    .filter_map(|other| other.usual_place())
+                    .filter(|other| other.object.abs_diff(place.object) <= 4)
+                    .count()
+                    == 1
+            })
+        });
+        (!alike.is_empty() && alone).then(|| {
+            format!(
+                "{} of the same name could, and waited each for itself",
+                counted(alike.len() as u64, "other thread", "other threads")
+            )
+        })
     }
 
     /// Threads that a loop hands work to.
@@ -396,6 +437,12 @@ impl<'a> Looked<'a> {
             counted(conns, "connection", "connections"),
         );
         let acceptor = self.acceptor(readers);
+        let by_events: u64 = readers.iter().map(|thread| thread.came_by(Wait::Epoll)).sum();
+        let blocks: u64 = readers.iter().map(|thread| blocking_reads(thread)).sum();
+        if acceptor.is_none() && blocks == 0 && share(by_events, self.process.turns) >= BY_EVENTS {
+            let how = "they wait in epoll themselves, and block on no connection".to_owned();
+            return Inner::new(Kind::Loops, 0.75, reads).and(Some(how)).with_loops(readers);
+        }
         if share(conns, readers.len() as u64) > ABOUT_ONE {
             let how = "they outlive the connections".to_owned();
             return self.pool(readers, acceptor, reads, 0.95).and(Some(how));
@@ -476,6 +523,11 @@ impl<'a> Looked<'a> {
 fn polls(thread: &ThreadFacts) -> bool {
     let by_events = thread.came_by(Wait::Epoll) + thread.came_by(Wait::Poll);
     thread.polls > 0 && share(by_events, thread.reads) >= BY_EVENTS
+}
+
+/// Waits in which a thread blocked on a single connection.
+fn blocking_reads(thread: &ThreadFacts) -> u64 {
+    thread.waits[Wait::Receive as usize] + thread.waits[Wait::One as usize]
 }
 
 /// Threads that wait in one place, in words.

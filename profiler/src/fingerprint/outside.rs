@@ -41,10 +41,10 @@ impl ProcessOutside {
     }
 }
 
-/// Facts about processes that serve.
+/// Facts about the target's processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outside {
-    /// By process; those that served for long enough to be looked at.
+    /// By process; those that lived for long enough to be looked at.
     pub processes: BTreeMap<Pid, ProcessOutside>,
 }
 

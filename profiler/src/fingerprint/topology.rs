@@ -250,13 +250,14 @@ impl<'a> Serving<'a> {
             counted(turns, "request", "requests")
         );
         let mut evidence = vec![serve];
-        if together >= 2 && reading.len() >= 2 {
+        if together >= 2 && self.listening(first.port()) >= 2 {
             evidence.push(format!(
                 "{together} sockets listen on port {} on the same address, which takes SO_REUSEPORT (from /proc)",
                 first.port()
             ));
             evidence.extend(inner.evidence.first().cloned());
-            return Some((ModelId::ReuseportShards, 0.95 * agree, evidence));
+            let certainty = if reading.len() > 1 { 0.95 } else { 0.8 };
+            return Some((ModelId::ReuseportShards, certainty * agree, evidence));
         }
         if let Some(green) = self.green(kind, &reading) {
             evidence.push(green.0);
@@ -287,6 +288,17 @@ impl<'a> Serving<'a> {
         };
         let alone = if reading.len() == 1 { 0.85 } else { 1.0 };
         Some((id, certainty.max(0.8) * agree * alone, evidence))
+    }
+
+    /// Processes that have a socket open which listens on a port, and are nobody's parent.
+    fn listening(&self, port: u16) -> usize {
+        let is_parent = |pid: &Pid| self.outside.processes.values().any(|other| other.parent == Some(*pid));
+        let processes = self.outside.processes.iter();
+        processes
+            .filter(|(pid, process)| {
+                !is_parent(pid) && process.listeners.iter().any(|listener| listener.port == port)
+            })
+            .count()
     }
 
     /// One process.

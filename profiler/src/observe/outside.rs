@@ -1,12 +1,12 @@
 //! Looks at serving processes from outside, while they serve: what the concurrency model cannot be told by from events alone.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
 use crate::{
-    fingerprint::{Behaviour, Listener, Outside, ProcessOutside},
+    fingerprint::{Behaviour, Listener, Outside},
     platform::{
         mappings::mappings,
         proc,
@@ -17,6 +17,8 @@ use crate::{
 
 /// Processes that are looked at. With more, those that came first speak for the others.
 const MOST: usize = 32;
+/// Processes that do not serve and are looked at as well, once: they may have a listening socket of their own.
+const MOST_IDLE: usize = 32;
 /// Looks at each…
 const LOOKS: u32 = 2;
 /// …this long after one another: when it was looked at first it may have just begun.
@@ -31,6 +33,7 @@ const STACK_SWITCHERS: [&str; 5] = ["greenlet", "boost_context", "boost_coroutin
 #[derive(Debug, Default)]
 pub struct Onlooker {
     looks: BTreeMap<Pid, (u32, Instant)>,
+    idle: BTreeSet<Pid>,
     outside: Outside,
 }
 
@@ -47,6 +50,13 @@ impl Onlooker {
             if due {
                 self.looks.insert(pid, (looked.map_or(0, |(looks, _)| looks) + 1, now));
                 self.look(pid);
+            }
+        }
+        if !self.looks.is_empty() && self.idle.len() < MOST_IDLE {
+            for pid in behaviour.pids() {
+                if self.idle.len() < MOST_IDLE && !self.looks.contains_key(&pid) && self.idle.insert(pid) {
+                    self.look(pid);
+                }
             }
         }
     }
