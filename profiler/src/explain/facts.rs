@@ -1,7 +1,9 @@
 //! What rules are told: figures of one run, without any reference to where they come from.
 
-use super::times::Times;
-use crate::{decode::Route, fingerprint::ModelId};
+use rustc_hash::FxHashSet;
+
+use super::{ledger::Traced, times::Times};
+use crate::{clock::RequestId, decode::Route, fingerprint::ModelId};
 
 /// The workers that requests queue for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -177,6 +179,14 @@ pub struct Facts {
     pub threads: Births,
     /// Processes created.
     pub processes: Births,
+    /// Requests in flight, in the mean.
+    pub concurrency: f64,
+    /// The most at once.
+    pub most_in_flight: usize,
+    /// Requests in the order in which they began.
+    pub trace: Vec<Traced>,
+    /// Of all requests, those that keep a loop for long.
+    pub keeps_loop: FxHashSet<RequestId>,
     /// Slow requests by route: mean times over all slow ones, so that they sum to [`Self::slow`] as far as requests have a route.
     pub routes: Vec<(Route, Times)>,
 }

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::{certainty::certainty, facts::Facts};
+use super::{certainty::certainty, facts::Facts, replay::Gain};
 
 /// Names a cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +83,8 @@ pub struct Finding {
     pub share_of_all: f64,
     /// How sure this is, from 0 to 1.
     pub confidence: f64,
+    /// What would be without it, for the main ones.
+    pub gain: Option<Gain>,
     /// The cause in one sentence.
     pub summary: String,
     /// What it rests on: numbers and names.
@@ -119,6 +121,7 @@ impl Draft {
             share: round(share(self.slow_us, facts.slow.total())),
             share_of_all: round(share(self.all_us, facts.all.total())),
             confidence: round(self.certainty * certainty(facts)),
+            gain: None,
             summary: self.summary,
             evidence: self.evidence,
             advice: self.advice,

@@ -9,7 +9,7 @@ use super::{
     times::Times,
 };
 use crate::{
-    clock::{Hold, Request, State},
+    clock::{Hold, Request, RequestId, State},
     decode::Route,
     fingerprint::{Fingerprint, ModelId},
     observe::Observation,
@@ -56,6 +56,10 @@ pub fn gather(observation: &Observation) -> Facts {
         cpu_waits: CpuWaits::default(),
         threads: births(&ledger.births().threads, requests),
         processes: births(&ledger.births().processes, requests),
+        concurrency: window.concurrency().0,
+        most_in_flight: window.concurrency().1,
+        trace: ledger.trace().in_order(),
+        keeps_loop: keeps_loop(ledger.holds(), &loops(fingerprint)),
         routes: routes(&slowest),
     }
 }
@@ -127,13 +131,24 @@ fn peers(ledger: &Ledger, slowest: &[&Request], requests: u64) -> Vec<PeerFacts>
     peers
 }
 
-/// What slow requests waited behind on their loop.
-fn blockers(slowest: &[&Request], holds: &Holds, loops: &FxHashSet<Tid>) -> Vec<Blocker> {
+/// What kept each loop for long.
+fn on_loops(holds: &Holds, loops: &FxHashSet<Tid>) -> FxHashMap<Tid, Vec<Hold>> {
     let mut by_thread = holds.by_thread();
     by_thread.retain(|tid, _| loops.contains(tid));
     for holds in by_thread.values_mut() {
         holds.retain(|hold| hold.length() >= BLOCKS);
     }
+    by_thread
+}
+
+/// Requests that kept a loop for long.
+fn keeps_loop(holds: &Holds, loops: &FxHashSet<Tid>) -> FxHashSet<RequestId> {
+    on_loops(holds, loops).values().flatten().filter_map(|hold| hold.request).collect()
+}
+
+/// What slow requests waited behind on their loop.
+fn blockers(slowest: &[&Request], holds: &Holds, loops: &FxHashSet<Tid>) -> Vec<Blocker> {
+    let by_thread = on_loops(holds, loops);
     let mut behind: FxHashMap<Option<Route>, Blocker> = FxHashMap::default();
     let nobody = Route::from("");
     let key = |hold: &Hold| match hold.request {

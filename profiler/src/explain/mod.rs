@@ -15,6 +15,7 @@ mod finding;
 mod gather;
 mod ledger;
 mod queues;
+mod replay;
 mod rules;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -24,6 +25,7 @@ pub use facts::{Births, Blocker, CpuWaits, Facts, LockFacts, LockFor, PeerFacts,
 pub use finding::{Finding, Id};
 pub use gather::gather;
 pub use ledger::Ledger;
+pub use replay::Gain;
 pub use times::Times;
 
 /// Shares below this are not told: a cause that explains so little is none.
@@ -31,6 +33,9 @@ pub const LEAST_SHARE: f64 = 0.10;
 
 /// The requests that are to be explained: this share of them, the slowest.
 pub const SLOWEST: f64 = 0.10;
+
+/// Findings whose gain is worked out.
+const MOST_GAINS: usize = 3;
 
 /// All findings, by what they explain of the slowest requests' time, most first.
 pub fn findings(facts: &Facts) -> Vec<Finding> {
@@ -45,5 +50,8 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
         .filter(|finding| finding.share >= LEAST_SHARE)
         .collect();
     found.sort_by(|a, b| b.share.total_cmp(&a.share));
+    for finding in found.iter_mut().take(MOST_GAINS) {
+        finding.gain = replay::without(facts, finding.id);
+    }
     found
 }

@@ -1,6 +1,7 @@
 //! The explanation for people: the answer first, then what it rests on, at most [`layout::WIDTH`] columns wide.
 
 mod answer;
+mod findings;
 mod groups;
 mod layout;
 mod model;
@@ -46,6 +47,7 @@ pub fn write_text(explanation: &Explanation, palette: Palette, out: &mut dyn Wri
 fn write_measures(explanation: &Explanation, palette: Palette, out: &mut dyn Write) -> io::Result<()> {
     states::write(explanation, palette, out)?;
     writeln!(out)?;
+    findings::write(&explanation.findings, palette, out)?;
     paragraph(out, "Latency", &latency(explanation))?;
     paragraph(out, "At once", &at_once(explanation))?;
     model::write(explanation, out)?;

@@ -6,11 +6,13 @@ mod births;
 mod holds;
 mod peers;
 mod sample;
+mod trace;
 
 pub use births::{Births, Kind};
 pub use holds::{Holds, overlapping};
 pub use peers::{PeerId, Peers};
 pub use sample::Sample;
+pub use trace::{Trace, Traced};
 
 use crate::{
     clock::{Hold, Request, State},
@@ -21,6 +23,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Ledger {
     sample: Sample,
+    trace: Trace,
     peers: Peers,
     holds: Holds,
     births: Births,
@@ -52,11 +55,17 @@ impl Ledger {
         self.holds.request(request);
         self.peers.request(request);
         self.sample.add(request);
+        self.trace.add(request);
     }
 
     /// A sample of the requests.
     pub fn sample(&self) -> &Sample {
         &self.sample
+    }
+
+    /// The first requests.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// Services that were called.
