@@ -38,6 +38,8 @@ pub struct Report {
     pub requests: Requests,
     /// Requests at once.
     pub concurrency: AtOnce,
+    /// The concurrency model.
+    pub model: Model,
     /// Time by state.
     pub breakdown_us: Breakdowns,
     /// What was lost.
@@ -102,6 +104,17 @@ pub struct AtOnce {
     pub mean: f64,
     /// Most.
     pub max: u64,
+}
+
+/// The concurrency model.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Model {
+    /// Its name.
+    pub id: String,
+    /// How sure that is, from 0 to 1.
+    pub confidence: f64,
+    /// What speaks for it.
+    pub evidence: Vec<String>,
 }
 
 /// Time by state.
@@ -190,6 +203,15 @@ impl Report {
             self.routes.iter().map(|group| (&group.name, group.count)).collect::<Vec<_>>()
         );
         self.assert_nothing_lost();
+    }
+
+    /// Checks that the model is this one, and that this is not a guess.
+    pub fn assert_model(&self, id: &str) {
+        let model = &self.model;
+        println!("{} ({:.2}): {}", model.id, model.confidence, model.evidence.join("; "));
+        assert_eq!(model.id, id, "the concurrency model, known by: {:#?}", model.evidence);
+        assert!(model.confidence > 0.5 && model.confidence < 1.0, "{model:?}");
+        assert!(!model.evidence.is_empty(), "a model needs evidence");
     }
 
     /// Checks that nothing was lost.

@@ -256,6 +256,7 @@ impl Behaviour {
         conn.arrival = if op.arrival != 0 && op.arrival <= at.0 { Ns(op.arrival) } else { at };
         conn.turns += 1;
         let (turns, port) = (conn.turns, conn.port);
+        let fresh = turns == 1 && conn.acceptor.is_some();
         let passed = conn.acceptor.is_some_and(|(_, by)| by != pid);
         if let Some((old, old_pid)) = before.filter(|before| *before != (tid, pid))
             && let Some(old) = self.threads.get_mut(&old).filter(|thread| thread.pid == old_pid)
@@ -274,6 +275,7 @@ impl Behaviour {
         if before != Some((tid, pid)) {
             thread.holds += 1;
             thread.conns += 1;
+            thread.fresh += u64::from(fresh);
         }
         let process = self.process(pid);
         process.turns += 1;
@@ -342,7 +344,7 @@ impl Behaviour {
                 interval.timeout >= 0 && ns.saturating_add(50_000) >= interval.timeout.unsigned_abs();
             known.idle_turn = over && interval.waker_tid == 0 && !timed_out;
         }
-        if wait == Wait::Futex {
+        if wait == Wait::Futex && free {
             known.waits_at(interval.args[0], ns);
         }
         if over {

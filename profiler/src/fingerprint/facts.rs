@@ -50,6 +50,8 @@ pub(super) struct ThreadFacts {
     pub split: u64,
     /// Times that it read a connection which another thread, or none, had read before.
     pub conns: u64,
+    /// Of these, those that were accepted in the window.
+    pub fresh: u64,
     /// Turns that it began and nobody has ended.
     pub open: u32,
     /// Connections that are open and that it was the last to read.
@@ -110,6 +112,7 @@ impl ThreadFacts {
             answers: 0,
             split: 0,
             conns: 0,
+            fresh: 0,
             open: 0,
             holds: 0,
             interleaved: 0,

@@ -26,7 +26,7 @@ const HANDED_OUT: f64 = 0.2;
 /// Share of turns in which readers change between connections, for them not to have one each.
 const ALTERNATING: f64 = 0.1;
 /// Threads that began this soon after their process were not made for a client, in nanoseconds.
-const AT_START: u64 = 100_000_000;
+const AT_START: u64 = 10_000_000;
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -188,14 +188,6 @@ impl<'a> Looked<'a> {
         if top.polls > 0 || top.alternates > 0 {
             return self.one_loop(top, reads);
         }
-        let takes = top.accepted > 0
-            || top.waits[Wait::Accept as usize] > 0
-            || process.conns > 1 && top.waits[Wait::Poll as usize] + top.waits[Wait::One as usize] > 0;
-        if !takes && let Some(acceptor) = self.acceptor(&[top]) {
-            let mut inner = self.a_connection_each(&[top]);
-            inner.acceptor = Some(acceptor);
-            return inner;
-        }
         if top.waits[Wait::Epoll as usize] > 0 && blocks == 0 && top.waits[Wait::Accept as usize] == 0 {
             if let Some(spare) = self.spare_loops(top) {
                 return Inner::new(Kind::Loops, 0.65, reads).and(Some(spare)).with_loops(&[top]);
@@ -207,6 +199,14 @@ impl<'a> Looked<'a> {
                         .to_owned(),
                 ))
                 .with_loops(&[top]);
+        }
+        let takes = top.accepted > 0
+            || top.waits[Wait::Accept as usize] > 0
+            || process.conns > 1 && top.waits[Wait::Poll as usize] + top.waits[Wait::One as usize] > 0;
+        if !takes && let Some(acceptor) = self.acceptor(&[top]) {
+            let mut inner = self.a_connection_each(&[top]);
+            inner.acceptor = Some(acceptor);
+            return inner;
         }
         let certainty = match (blocks + top.waits[Wait::Accept as usize], top.conns) {
             (0, ..=1) => 0.5,
@@ -447,6 +447,11 @@ impl<'a> Looked<'a> {
             let how = "they outlive the connections".to_owned();
             return self.pool(readers, acceptor, reads, 0.95).and(Some(how));
         }
+        let older: u64 = readers.iter().filter(|thread| !thread.born).map(|thread| thread.fresh).sum();
+        if older * 2 > conns {
+            let how = "they are older than the connections".to_owned();
+            return self.pool(readers, acceptor, reads, 0.93).and(Some(how));
+        }
         let siblings = self.siblings(readers, acceptor);
         if siblings.len() > readers.len() {
             return self.pool(readers, acceptor, reads, 0.88);
@@ -459,11 +464,7 @@ impl<'a> Looked<'a> {
             );
             return self.pool(readers, acceptor, reads, 0.75).and(Some(how));
         }
-        let began = self.threads.iter().find(|thread| thread.tid == self.process.pid.main_thread());
-        let began = began.map_or(0, |main| main.start_time);
-        if began > 0
-            && readers.iter().all(|thread| thread.start_time > 0 && thread.start_time <= began + AT_START)
-        {
+        if self.as_old_as_the_process(readers) {
             let how = "they are as old as the process".to_owned();
             return self.pool(readers, acceptor, reads, 0.75).and(Some(how));
         }
@@ -472,7 +473,22 @@ impl<'a> Looked<'a> {
         Inner::new(Kind::PerConnection, certainty, reads).and(Some(how)).with_workers(readers.iter().copied())
     }
 
+    /// Whether threads began with their process: at once, and before anything else on the machine began, such as a client.
+    fn as_old_as_the_process(&self, threads: &[&ThreadFacts]) -> bool {
+        let pid = self.process.pid.main_thread();
+        let began = self.threads.iter().find(|thread| thread.tid == pid).map_or(0, |main| main.start_time);
+        let last = threads.iter().map(|thread| thread.start_time).max().unwrap_or(0);
+        // Ids are given one after the other: as many as it had threads by then means that none went to anybody else.
+        let by_then = self.threads.iter().filter(|thread| thread.start_time <= last).count();
+        let ids = threads.iter().map(|thread| thread.tid.0.saturating_sub(pid.0) as usize).max().unwrap_or(0);
+        began > 0
+            && threads.iter().all(|thread| thread.start_time > 0)
+            && last <= began + AT_START
+            && ids < by_then
+    }
+
     /// The readers, and threads that were never needed: of the same name, and waiting where one of them, or another of these, waits.
+    /// Where the readers have a name that their process has not, the name is enough.
     fn siblings(&self, readers: &[&'a ThreadFacts], acceptor: Option<Tid>) -> Vec<&'a ThreadFacts> {
         let known: FxHashSet<Tid> = readers.iter().map(|thread| thread.tid).collect();
         let kinds: FxHashSet<String> = readers.iter().map(|thread| thread.kind()).collect();
@@ -489,6 +505,8 @@ impl<'a> Looked<'a> {
                     && thread.usual_place().is_some()
             })
             .collect();
+        let main = self.threads.iter().find(|thread| thread.tid == self.process.pid.main_thread());
+        let named = main.is_some_and(|main| !kinds.contains(&main.kind()));
         let near = |one: &ThreadFacts, other: &ThreadFacts| {
             one.tid != other.tid
                 && one
@@ -497,7 +515,7 @@ impl<'a> Looked<'a> {
                     .is_some_and(|(one, other)| one.object.abs_diff(other.object) <= 4)
         };
         let waits_alike =
-            |thread: &&ThreadFacts| readers.iter().chain(&idle).any(|other| near(thread, other));
+            |thread: &&ThreadFacts| named || readers.iter().chain(&idle).any(|other| near(thread, other));
         readers.iter().copied().chain(idle.iter().copied().filter(waits_alike)).collect()
     }
 

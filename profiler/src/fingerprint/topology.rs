@@ -216,7 +216,8 @@ impl<'a> Serving<'a> {
             .is_some_and(super::outside::ProcessOutside::shares_with_parent);
         let lone_worker = shares && matches!(inner.kind, Kind::Iterative | Kind::Pool);
         let together = self.outside.listening_together(first.port());
-        if reading.len() < 2 && !lone_worker && together < 2 {
+        let sharing = self.listening(first.port());
+        if reading.len() < 2 && !lone_worker && sharing < 2 {
             return None;
         }
         let mut kinds: FxHashMap<Kind, u64> = FxHashMap::default();
@@ -250,7 +251,7 @@ impl<'a> Serving<'a> {
             counted(turns, "request", "requests")
         );
         let mut evidence = vec![serve];
-        if together >= 2 && self.listening(first.port()) >= 2 {
+        if together >= 2 && sharing >= 2 {
             evidence.push(format!(
                 "{together} sockets listen on port {} on the same address, which takes SO_REUSEPORT (from /proc)",
                 first.port()
@@ -263,9 +264,6 @@ impl<'a> Serving<'a> {
             evidence.push(green.0);
             return Some((ModelId::GreenThreads, green.1 * agree, evidence));
         }
-        if reading.len() == 1 && !lone_worker {
-            return None;
-        }
         let how = if passed > accepted {
             "another process accepts their connections and passes them on".to_owned()
         } else if accepted > 0 {
@@ -274,7 +272,9 @@ impl<'a> Serving<'a> {
             "none of them was born for a connection".to_owned()
         };
         evidence.push(how);
-        if shares {
+        if sharing > reading.len() {
+            evidence.push(format!("{sharing} processes have the listening socket open (from /proc)"));
+        } else if shares {
             evidence.push(
                 "they have their listening socket from their parent, which serves nothing (from /proc)"
                     .to_owned(),
