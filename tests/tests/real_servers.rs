@@ -133,7 +133,8 @@ fn apache_event() {
 /// Runs pgbench, which counts transactions; with `--select-only` each is one statement, thus one turn.
 ///
 /// It adds, on each connection, two turns at the start (the question whether the server encrypts, which is answered by one
-/// byte; the start-up packet, which is answered by "authenticated, ready") and a farewell at the end, which nobody answers.
+/// byte and not asked over a Unix socket; the start-up packet, which is answered by "authenticated, ready") and a farewell at the end, which
+/// nobody answers.
 /// Before the clients' connections it has one of its own, on which it asks two questions: how many branches there are, which
 /// is the scale, and whether the accounts are partitioned.
 fn postgresql_under(load: &Pgbench) {
@@ -143,11 +144,12 @@ fn postgresql_under(load: &Pgbench) {
     let report = whywait.stop();
     assert_eq!(transactions, load.clients * load.transactions, "transactions that pgbench processed");
     let connections = 1 + if load.reconnect { transactions } else { load.clients };
+    let opening = if load.unix_socket { 1 } else { 2 };
     let found = &report.requests;
     println!("{transactions} transactions, {connections} connections, {} turns found", found.count);
     assert_eq!(
         (found.count, found.unanswered, found.in_flight),
-        (transactions + 2 * connections + 2, connections, 0),
+        (transactions + opening * connections + 2, connections, 0),
         "requests found, unanswered, in flight; lost {:?}",
         report.lost
     );
@@ -159,14 +161,36 @@ fn postgresql_under(load: &Pgbench) {
 #[test]
 fn postgresql_under_pgbench() {
     let Some(_serial) = kernel_test() else { return };
-    postgresql_under(&Pgbench { clients: 8, transactions: requests(3000) / 8, reconnect: false });
+    postgresql_under(&Pgbench {
+        clients: 8,
+        transactions: requests(3000) / 8,
+        reconnect: false,
+        unix_socket: false,
+    });
 }
 
 /// A process for each transaction.
 #[test]
 fn postgresql_under_pgbench_with_a_connection_for_each_transaction() {
     let Some(_serial) = kernel_test() else { return };
-    postgresql_under(&Pgbench { clients: 4, transactions: requests(200) / 4, reconnect: true });
+    postgresql_under(&Pgbench {
+        clients: 4,
+        transactions: requests(200) / 4,
+        reconnect: true,
+        unix_socket: false,
+    });
+}
+
+/// The same over the Unix socket, of whose end the kernel tells nothing.
+#[test]
+fn postgresql_under_pgbench_over_its_unix_socket() {
+    let Some(_serial) = kernel_test() else { return };
+    postgresql_under(&Pgbench {
+        clients: 4,
+        transactions: requests(400) / 4,
+        reconnect: false,
+        unix_socket: true,
+    });
 }
 
 /// Runs redis-benchmark, which counts commands, and checks that so many turns were found; it starts with one turn more, on a

@@ -20,10 +20,11 @@ pub enum Arrivals {
 /// The moments at which requests are due, in nanoseconds from the start.
 #[derive(Debug)]
 pub struct Schedule {
-    interval: f64,
+    rate: f64,
     /// For exponential intervals; equal ones need no chance.
     rng: Option<SplitMix64>,
-    next: f64,
+    /// Intervals so far, in means of them. A sum of their lengths would be off by a request after many.
+    intervals: f64,
     end: u64,
 }
 
@@ -31,7 +32,7 @@ impl Schedule {
     /// `rate` requests a second for `length`. A Poisson schedule begins with an interval, a constant one at zero.
     pub fn new(rate: f64, length: Duration, poisson_seed: Option<u64>) -> Self {
         let rng = poisson_seed.map(SplitMix64::new);
-        let mut schedule = Self { interval: 1e9 / rate, rng, next: 0.0, end: nanos(length) };
+        let mut schedule = Self { rate, rng, intervals: 0.0, end: nanos(length) };
         if schedule.rng.is_some() {
             schedule.step();
         }
@@ -45,15 +46,14 @@ impl Schedule {
             clippy::cast_sign_loss,
             reason = "not negative; the cast saturates"
         )]
-        let next = self.next as u64;
+        let next = (self.intervals * 1e9 / self.rate) as u64;
         (next < self.end).then_some(next)
     }
 
     /// Goes on to the moment after it.
     pub fn step(&mut self) {
         // Inversion: -ln(U) of a uniform U is exponentially distributed with mean 1.
-        let factor = self.rng.as_mut().map_or(1.0, |rng| -rng.unit().ln());
-        self.next += self.interval * factor;
+        self.intervals += self.rng.as_mut().map_or(1.0, |rng| -rng.unit().ln());
     }
 }
 
@@ -74,6 +74,15 @@ mod tests {
     fn a_constant_schedule_has_rate_times_duration_requests() {
         let due = all(Schedule::new(500.0, Duration::from_secs(2), None));
         assert_eq!((due.len(), due[0], due[1]), (1000, 0, 2_000_000));
+    }
+
+    /// Whatever the rate, its interval being no whole number of nanoseconds, or of anything that a float holds.
+    #[test]
+    fn no_request_is_scheduled_too_many() {
+        for rate in 1..=9_973_u32 {
+            let due = all(Schedule::new(f64::from(rate), Duration::from_secs(5), None));
+            assert_eq!(due.len(), rate as usize * 5);
+        }
     }
 
     /// Mean and coefficient of variation of the intervals are those of a Poisson process, and a seed fixes them.

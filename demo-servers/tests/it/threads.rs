@@ -92,7 +92,9 @@ fn the_interpreter_lock_lets_one_compute_at_a_time() {
     assert_ne!(first.tid, second.tid);
     assert!(computed >= Duration::from_millis(600), "{computed:?}");
     assert!(first.start_ns < second.end_ns && second.start_ns < first.end_ns, "they were not at once");
-    assert!(ended.since(began) >= computed, "{computed:?} of CPU within {:?}", ended.since(began));
+    // In parallel it would be the half. The two clocks, that of a thread's CPU time and that on the wall, differ by up to a tick.
+    let took = ended.since(began);
+    assert!(took >= computed.mul_f64(0.95), "{computed:?} of CPU within {took:?}");
 }
 
 /// A short request next to one that computes waits for the switch interval, 5 ms, but not for the end of the other; one

@@ -107,7 +107,7 @@ impl RequestClock {
                     known.running = Some(event.at);
                 }
             }
-            What::ThreadEnd => self.thread_end(event.tid, event.at),
+            What::ThreadEnd => self.thread_end(event, done),
         }
     }
 
@@ -253,9 +253,22 @@ impl RequestClock {
         }
     }
 
-    fn thread_end(&mut self, tid: Tid, at: Ns) {
-        self.let_go(tid, at);
-        self.threads.remove(&tid);
+    fn thread_end(&mut self, event: &Event, done: &mut Vec<Request>) {
+        self.let_go(event.tid, event.at);
+        self.threads.remove(&event.tid);
+        if self.threads.values().all(|thread| thread.pid != event.pid) {
+            self.process_end(event.pid, event.at, done);
+        }
+    }
+
+    /// Of a Unix socket's end the kernel tells nothing: it is over, at the latest, with the process that reads from it.
+    fn process_end(&mut self, pid: Pid, at: Ns, done: &mut Vec<Request>) {
+        let requests = self.open.values().map(|open| &open.request);
+        let of_process = requests.filter(|request| request.pid == pid && request.port == 0);
+        let ended: Vec<ConnId> = of_process.map(|request| request.conn).collect();
+        for conn in ended {
+            self.end_connection(conn, at, done);
+        }
     }
 }
 

@@ -61,6 +61,12 @@ impl RequestClock {
             let busy = self.threads.get(&tid).and_then(|thread| busy_with(&self.open, thread, tid));
             let doubtful = busy.is_some_and(|request| self.settle_before(tid, request, place));
             let brought_back = doubtful && self.is_brought_back(interval);
+            if state == State::Lock
+                && !doubtful
+                && let Some(request) = busy
+            {
+                self.take_back(request, interval, ready);
+            }
             let thread = self.thread(tid, pid);
             // What the request waited for is what the other thread did.
             if !brought_back {
@@ -126,6 +132,17 @@ impl RequestClock {
         interval.waker_tid != 0
             && wakes_on_purpose(interval.waker_syscall)
             && self.threads.get(&Tid(interval.waker_tid)).is_some_and(|waker| waker.handed.is_some())
+    }
+
+    /// A thread waited for another one that it had woken itself: that one works for nobody, it holds what was waited for, and its own
+    /// waits are not the request's.
+    fn take_back(&mut self, request: RequestId, interval: &OffCpu, at: Ns) {
+        let Some(holder) = self.threads.get_mut(&Tid(interval.waker_tid)) else { return };
+        if holder.handed.is_some_and(|handed| handed.request == request) {
+            holder.handed = None;
+            holder.drop_pending();
+            holder.works_for(at, None);
+        }
     }
 
     /// A socket's peer is waited for: another service, or a client.

@@ -214,6 +214,27 @@ fn a_pool_threads_lock_is_a_lock_although_its_holder_was_woken_for_it_and_sleeps
     assert_eq!(split(&requests[0]), [(State::OnCpu, 10 + 5 + 7 + 15), (State::Lock, 48)]);
 }
 
+/// Two requests are read at once, and the thread waits for a lock for the first: what its holder waits for is not what the second waits for.
+#[test]
+fn the_holder_of_a_lock_works_for_none_of_the_requests_that_were_read_together() {
+    let mut history = History::default();
+    history.runs(0, 1).conn(5, 1, role::SERVER).conn(5, 2, role::SERVER);
+    history.op(10, 1, 1, op::RECV, 5, 10).op(10, 1, 2, op::RECV, 5, 10);
+    // Thread 1 asks thread 3, is told that the lock is held, and waits for it; thread 3 sleeps, lets it go, and waits to be asked again.
+    history.event(22, 3, woken_by(1, call::FUTEX, 0x90, 2, 20)).event(
+        32,
+        1,
+        woken_by(3, call::FUTEX, 0xb0, 25, 30),
+    );
+    history.off(3, call::NANOSLEEP, 35, 75, 75).event(80, 1, woken_by(3, call::FUTEX, 0xa0, 36, 78));
+    history.op(90, 1, 1, op::SEND, 5, 0).op(95, 1, 2, op::SEND, 5, 0);
+    history.event(250, 3, woken_by(9, call::FUTEX, 0x90, 85, 250));
+    let requests = history.finish(300);
+    let sleep: Vec<u64> = requests.iter().map(|request| request.times[State::Sleep]).collect();
+    assert_eq!(sleep, [0, 0]);
+    assert!(requests[0].times[State::Lock] > 40, "{:?}", split(&requests[0]));
+}
+
 #[test]
 fn an_owner_that_waits_for_work_again_leaves_the_request_to_the_pool() {
     // Thread 1 waits for work on a futex, reads, hands over to thread 2, waits for work again, and is woken by thread 2.
@@ -370,6 +391,19 @@ fn a_client_that_goes_away_leaves_no_request() {
     history.event(20, 1, What::SockState(SockState { conn: 1, old: 1, new: 7, ..SockState::default() }));
     assert!(history.finish(100).is_empty());
     assert_eq!(history.clock.tally().unanswered, 1);
+}
+
+/// The kernel tells of no end of a Unix socket; `PostgreSQL`'s processes end with a farewell that nobody answers.
+#[test]
+fn a_unix_socket_ends_with_the_last_thread_of_its_process() {
+    let mut history = History::default();
+    history.runs(0, 1).runs(0, 2).conn(5, 1, role::SERVER).op(10, 1, 1, op::RECV, 5, 10);
+    history.event(20, 1, What::ThreadEnd);
+    assert_eq!(history.clock.tally().unanswered, 0);
+    history.event(30, 2, What::ThreadEnd);
+    assert_eq!(history.clock.tally().unanswered, 1);
+    assert!(history.finish(100).is_empty());
+    assert_eq!(history.clock.tally().in_flight, 0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! The only part of the crate that knows aya.
 
+mod fentry;
 mod maps;
 mod offsets;
 mod plan;
@@ -9,6 +10,7 @@ mod session;
 mod stats;
 mod walk;
 
+pub use fentry::fentry_works;
 pub use maps::{Counters, LockWaits, Loss, SyscallCount};
 pub use plan::{Capability, Facts, Hook, Mode, PLAN, Probe, Tier, When};
 pub use session::{AttachError, Options, Session};

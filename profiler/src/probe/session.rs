@@ -14,7 +14,7 @@ use super::{
     OBJECT,
     maps::{self, Counters, LockWaits, Loss, SyscallCount},
     offsets,
-    plan::{Capability, Facts, Hook, Mode, PLAN, Probe, Tier},
+    plan::{Capability, Facts, Hook, Mode, PLAN, Probe, Tier, When},
     walk,
 };
 use crate::{
@@ -140,6 +140,13 @@ impl Session {
                 });
             }
             session.capabilities.push(Capability { probe: *probe, failure });
+        }
+        if !facts.socket_tracepoints {
+            let lacking = PLAN.iter().filter(|probe| probe.when == When::SocketTracepoints);
+            let failure = Some("this kernel does not have it; system calls are traced for it".to_owned());
+            session
+                .capabilities
+                .extend(lacking.map(|probe| Capability { probe: *probe, failure: failure.clone() }));
         }
         Ok(session)
     }
@@ -336,7 +343,7 @@ fn describe(error: &ProgramError) -> String {
 }
 
 /// The last cause of an error.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

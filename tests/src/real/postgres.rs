@@ -19,6 +19,8 @@ const USER: &str = "postgres";
 pub struct Postgres {
     server: RealServer,
     programs: PathBuf,
+    /// Where its Unix socket is.
+    sockets: PathBuf,
 }
 
 /// `PostgreSQL` that does not wait for the disk.
@@ -49,7 +51,8 @@ pub fn postgres() -> Option<Postgres> {
     command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
     command.args(["-c", "fsync=off", "-c", "autovacuum=off", "-c", "log_min_messages=fatal"]);
     command.arg("-c").arg(format!("unix_socket_directories={}", dir.path().display()));
-    let postgres = Postgres { server: RealServer::start(&mut command, port, dir), programs };
+    let sockets = dir.path().to_owned();
+    let postgres = Postgres { server: RealServer::start(&mut command, port, dir), programs, sockets };
     let ready = wait_until(START, || {
         let status = postgres.client("pg_isready").stdout(Stdio::null()).status();
         status.expect("running pg_isready").success()
@@ -77,6 +80,8 @@ impl Postgres {
     pub fn run(&self, load: &Pgbench) -> u64 {
         let text = run_client(
             self.client("pgbench")
+                .args(load.unix_socket.then_some("-h"))
+                .args(load.unix_socket.then_some(&self.sockets))
                 .args(["--select-only", "--no-vacuum"])
                 .args(["--client", &load.clients.to_string(), "--jobs", "1"])
                 .args(["--transactions", &load.transactions.to_string()])
@@ -95,6 +100,8 @@ pub struct Pgbench {
     pub transactions: u64,
     /// A connection for each transaction.
     pub reconnect: bool,
+    /// Over the Unix socket, not over TCP.
+    pub unix_socket: bool,
 }
 
 /// Reads `number of transactions actually processed: 3000/3000`.

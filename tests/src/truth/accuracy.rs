@@ -1,6 +1,7 @@
 //! How well whywait's requests agree with the server's records.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use demo_servers::truth::{Kind, Record};
 use serde::Serialize;
@@ -107,6 +108,37 @@ impl Accuracy {
     /// Planted time, in percent, that is in the state of another wait.
     pub fn misplaced_percent(&self) -> f64 {
         percent(self.misplaced, self.planted)
+    }
+}
+
+/// What matters of it, in a line.
+impl fmt::Display for Accuracy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} answered, {} found, {} joined, {} of them with their route, {} with the right latency, {} with the right owner; {} µs planted, {} found in their \
+             state, {} in that of another wait; in µs",
+            self.answered,
+            self.found,
+            self.joined,
+            self.named,
+            self.latency_right,
+            self.owner_right,
+            self.planted / 1000,
+            self.placed / 1000,
+            self.misplaced / 1000
+        )?;
+        for (state, time) in self.states.iter().filter(|(_, time)| **time > 0) {
+            write!(f, " {state} {}", time / 1000)?;
+        }
+        for off in self.off.iter().take(3) {
+            write!(
+                f,
+                "; off: {} ns from the read to the beginning, {} from one end to the other, of {}, {} of them without a CPU",
+                off.before, off.after, off.latency, off.run_queue
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
         caps::{Capability, Privileges},
         kernel::{KernelFacts, Lockdown},
     },
-    probe::{AttachError, Hook, Options, PLAN, Probe, RunStats, Session, Tier, When},
+    probe::{AttachError, Hook, Options, PLAN, Probe, RunStats, Session, Tier, When, fentry_works},
 };
 
 /// Kinds of performance events, as the kernel shows them to everybody (`perf_event_open(2)`).
@@ -228,8 +228,7 @@ fn probe_check(probe: &Probe, state: State, why: Option<String>) -> Check {
         When::Syscalls => format!("with --syscalls: {}", probe.gives),
         _ => probe.gives.to_owned(),
     };
-    let required =
-        probe.tier == Tier::Required || (probe.when == When::SocketTracepoints && state == State::Missing);
+    let required = probe.tier == Tier::Required;
     Check { group, name: probe.name.to_owned(), gives, state, required, why, takes, lacks: Vec::new(), lost }
 }
 
@@ -275,15 +274,20 @@ fn own_cost(privileges: &Privileges) -> Check {
     }
 }
 
+/// What whywait does without on every kernel.
 fn extras() -> Vec<Check> {
-    let kinds = [
-        ("kprobe", "kernel functions as hooks (kprobes); whywait needs tracepoints only"),
-        ("uprobe", "user-space functions as hooks (uprobes)"),
-        ("cpu", "hardware counters"),
-    ];
-    let checks = kinds.map(|(kind, gives)| {
+    let source = |kind: &str| {
         let there = Path::new(EVENT_SOURCES).join(kind).exists();
-        let failed = (!there).then(|| ("this kernel or machine has none".to_owned(), String::new()));
+        if there { Ok(()) } else { Err("this kernel or machine has none".to_owned()) }
+    };
+    let kinds = [
+        ("kprobe", "kernel functions as hooks (kprobes); whywait needs tracepoints only", source("kprobe")),
+        ("fentry", "kernel functions as hooks (fentry); whywait needs tracepoints only", fentry_works()),
+        ("uprobe", "user-space functions as hooks (uprobes)", source("uprobe")),
+        ("cpu", "hardware counters", source("cpu")),
+    ];
+    let checks = kinds.map(|(kind, gives, there)| {
+        let failed = there.err().map(|why| (why, String::new()));
         let check = fact(Group::Extras, kind, gives.to_owned(), false, failed);
         Check { takes: None, ..check }
     });

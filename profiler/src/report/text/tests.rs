@@ -325,3 +325,16 @@ fn a_target_without_ports_is_told_how_to_be_found() {
     hidden.requests.in_flight = 2;
     assert!(text(&hidden).contains("2 requests were read and are not answered yet"), "{}", text(&hidden));
 }
+
+/// What kernel events cannot tell is said, where it is more than a little.
+#[test]
+fn time_of_which_nothing_is_known_is_said_to_be_so() {
+    let mut pool = busy();
+    assert!(!text(&pool).contains("no thread was seen"), "{}", text(&pool));
+    pool.breakdown_us.mean = times(&[(State::AppQueue, 60.0), (State::OnCpu, 140.0)]);
+    assert!(
+        text(&pool).contains("for 30 % of the time no thread was seen to work on the"),
+        "{}",
+        text(&pool)
+    );
+}
