@@ -41,7 +41,7 @@ pub fn gather(observation: &Observation) -> Facts {
         slow: Times::from_list(&book.slowest_times_us(SLOWEST)),
         p99_us: book.quantile_us(0.99),
         cpus: cpu_count() as f64,
-        parallelism: window.parallelism().0,
+        parallelism: over_time(total.on_cpu),
         runnable: over_time(total.run_queue),
         involuntary: each(total.involuntary),
         in_service: over_time(ledger.service_ns()),
