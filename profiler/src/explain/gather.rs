@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     SLOWEST,
-    facts::{Births, Blocker, CpuWaits, Facts, PeerFacts, Workers},
+    facts::{Births, Blocker, Facts, PeerFacts, Workers},
     ledger::{Holds, Kind as Born, Ledger, PeerId, overlapping},
     times::Times,
 };
@@ -13,7 +13,6 @@ use crate::{
     decode::Route,
     fingerprint::{Fingerprint, ModelId},
     observe::Observation,
-    platform::proc::cpu_count,
     units::Tid,
 };
 
@@ -40,7 +39,7 @@ pub fn gather(observation: &Observation) -> Facts {
         all: Times::from_list(&book.mean_times_us()),
         slow: Times::from_list(&book.slowest_times_us(SLOWEST)),
         p99_us: book.quantile_us(0.99),
-        cpus: cpu_count() as f64,
+        cpus: observation.cpu.cpus,
         parallelism: over_time(total.on_cpu),
         runnable: over_time(total.run_queue),
         involuntary: each(total.involuntary),
@@ -53,7 +52,7 @@ pub fn gather(observation: &Observation) -> Facts {
         peers: peers(ledger, &slowest, requests),
         locks: Vec::new(),
         kernel_locks: Vec::new(),
-        cpu_waits: CpuWaits::default(),
+        cpu_waits: observation.cpu.waits.clone(),
         threads: births(&ledger.births().threads, requests),
         processes: births(&ledger.births().processes, requests),
         concurrency: window.concurrency().0,

@@ -46,3 +46,39 @@ pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
             .to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::{
+        Taker,
+        testing::{facts, found, sentence},
+    };
+
+    fn starved() -> Facts {
+        let mut facts = facts(&[(State::RunQueue, 20_000.0), (State::OnCpu, 5_000.0)]);
+        facts.cpu_waits.others = 0.9;
+        facts.cpu_waits.takers = vec![Taker { name: "backup".to_owned(), pid: 77, share: 0.9 }];
+        facts
+    }
+
+    #[test]
+    fn who_takes_the_cpu_is_named() {
+        assert_eq!(found(&starved())[0], ("cpu_starved", 0.72));
+        assert!(sentence(&starved()).contains("backup (77, 90 %)"));
+    }
+
+    #[test]
+    fn the_servers_own_clients_do_not_starve_it() {
+        let mut facts = starved();
+        facts.cpu_waits.clients = 0.9;
+        assert!(found(&facts).iter().all(|(id, _)| *id != "cpu_starved"));
+    }
+
+    #[test]
+    fn a_slice_now_and_then_is_the_schedulers_turn_taking() {
+        let mut facts = starved();
+        facts.all = crate::explain::testing::times(&[(State::RunQueue, 100.0), (State::OnCpu, 5_000.0)]);
+        assert!(found(&facts).iter().all(|(id, _)| *id != "cpu_starved"));
+    }
+}

@@ -73,3 +73,51 @@ fn of_all(facts: &Facts, lock: &LockFacts) -> String {
         fmt_us(lock.worst_us)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::testing::{facts, found, sentence};
+
+    fn waits(of: LockFor) -> Facts {
+        let mut facts = facts(&[(State::Lock, 9_000.0), (State::OnCpu, 1_000.0)]);
+        facts.locks = vec![LockFacts {
+            of,
+            name: "orders.lock".to_owned(),
+            share: 1.0,
+            waits: 4_000,
+            mean_us: 9_000.0,
+            worst_us: 20_000.0,
+            waiters: 12,
+            holder: "on a CPU for 98 % of the time".to_owned(),
+        }];
+        facts
+    }
+
+    #[test]
+    fn a_lock_is_named_with_what_its_holder_does() {
+        let facts = waits(LockFor::Exclusion);
+        assert_eq!(found(&facts)[0], ("lock_contention", 0.9));
+        let sentence = sentence(&facts);
+        assert!(sentence.contains("one lock (orders.lock, 4,000 waits by 12 threads"), "{sentence}");
+        assert!(sentence.ends_with("its holder is on a CPU for 98 % of the time."), "{sentence}");
+    }
+
+    #[test]
+    fn waits_for_work_or_for_a_threads_end_are_no_contention() {
+        assert!(found(&waits(LockFor::Work)).is_empty());
+        assert!(found(&waits(LockFor::Join)).is_empty());
+    }
+
+    #[test]
+    fn requests_that_queue_for_workers_which_wait_for_the_lock_wait_for_the_lock() {
+        let of = [(State::RecvQueue, 30_000.0), (State::Lock, 9_000.0), (State::OnCpu, 1_000.0)];
+        let found = found(&facts(&of));
+        assert_eq!(found[0], ("lock_contention", 0.9), "{found:?}");
+    }
+
+    #[test]
+    fn short_waits_are_ordinary() {
+        assert!(found(&facts(&[(State::Lock, 300.0), (State::OnCpu, 100.0)])).is_empty());
+    }
+}
