@@ -68,7 +68,14 @@ impl Surroundings {
         }
     }
 
-    /// Ticks that other processes have used on the target's CPUs, most first.
+    /// Part of a process's time that was on the target's CPUs, as far as the CPUs tell that it may use.
+    fn part_here(&self, pid: Pid) -> f64 {
+        let allowed = allowed_cpus(pid);
+        let here = allowed.iter().filter(|cpu| self.cpus.is_empty() || self.cpus.contains(cpu)).count();
+        if allowed.is_empty() { 1.0 } else { here as f64 / allowed.len() as f64 }
+    }
+
+    /// Ticks that other processes have used, of those that may use the target's CPUs, most first.
     fn used_since(&self, now: &CpuUse, own: &BTreeSet<Pid>) -> Vec<(Pid, u64)> {
         let mut used: Vec<(Pid, u64)> = now
             .processes

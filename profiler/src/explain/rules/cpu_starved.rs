@@ -8,14 +8,14 @@ use crate::units::fmt_percent;
 
 /// Microseconds of a slow request below which it is the scheduler's ordinary turn-taking.
 const LEAST_US: f64 = 3_000.0;
-/// Share of the time of all requests below which something took a CPU now and then.
-const LEAST_OF_ALL: f64 = 0.05;
+/// Microseconds of any request, in the mean, below which something took a CPU now and then.
+const LEAST_OF_ALL_US: f64 = 2_000.0;
 
 pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
     let others = facts.cpu_waits.others - facts.cpu_waits.clients;
     let slow_us = crowd::slow_us(facts, queues) * others;
     let all_us = facts.all[State::RunQueue] * others;
-    if slow_us < LEAST_US || all_us < LEAST_OF_ALL * facts.all.total() {
+    if slow_us < LEAST_US || all_us < LEAST_OF_ALL_US {
         return None;
     }
     let named: Vec<String> = facts
