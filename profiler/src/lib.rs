@@ -9,6 +9,8 @@
 pub mod cli;
 pub mod clock;
 pub mod decode;
+pub mod explain;
+pub mod fingerprint;
 pub mod live;
 pub mod observe;
 pub mod platform;

@@ -38,8 +38,12 @@ pub struct Report {
     pub requests: Requests,
     /// Requests at once.
     pub concurrency: AtOnce,
+    /// The concurrency model.
+    pub model: Model,
     /// Time by state.
     pub breakdown_us: Breakdowns,
+    /// Causes, most of the slow requests' time first.
+    pub findings: Vec<Finding>,
     /// What was lost.
     pub lost: Lost,
     /// By route.
@@ -91,6 +95,8 @@ pub struct Latency {
     pub mean: f64,
     /// Median.
     pub p50: f64,
+    /// 99 % are no slower.
+    pub p99: f64,
     /// Slowest.
     pub max: f64,
 }
@@ -104,6 +110,17 @@ pub struct AtOnce {
     pub max: u64,
 }
 
+/// The concurrency model.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Model {
+    /// Its name.
+    pub id: String,
+    /// How sure that is, from 0 to 1.
+    pub confidence: f64,
+    /// What speaks for it.
+    pub evidence: Vec<String>,
+}
+
 /// Time by state.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Breakdowns {
@@ -111,6 +128,38 @@ pub struct Breakdowns {
     pub mean: Breakdown,
     /// Of the slowest 1 %.
     pub p99: Breakdown,
+}
+
+/// A cause.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Finding {
+    /// Its name.
+    pub id: String,
+    /// Share of the time of the slowest tenth.
+    pub share: f64,
+    /// Share of the time of all.
+    pub share_of_all: f64,
+    /// How sure it is.
+    pub confidence: f64,
+    /// What would be without it.
+    pub gain: Option<Gain>,
+    /// One sentence.
+    pub summary: String,
+    /// What it rests on.
+    pub evidence: serde_json::Value,
+    /// What to do.
+    pub advice: String,
+}
+
+/// Latency without a cause, in microseconds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Gain {
+    /// Mean.
+    pub mean_us: f64,
+    /// Median.
+    pub p50_us: f64,
+    /// 99th percentile.
+    pub p99_us: f64,
 }
 
 /// What was lost.
@@ -190,6 +239,15 @@ impl Report {
             self.routes.iter().map(|group| (&group.name, group.count)).collect::<Vec<_>>()
         );
         self.assert_nothing_lost();
+    }
+
+    /// Checks that the model is this one, and that this is not a guess.
+    pub fn assert_model(&self, id: &str) {
+        let model = &self.model;
+        println!("{} ({:.2}): {}", model.id, model.confidence, model.evidence.join("; "));
+        assert_eq!(model.id, id, "the concurrency model, known by: {:#?}", model.evidence);
+        assert!(model.confidence > 0.5 && model.confidence < 1.0, "{model:?}");
+        assert!(!model.evidence.is_empty(), "a model needs evidence");
     }
 
     /// Checks that nothing was lost.

@@ -1,4 +1,5 @@
-//! Servers of other people, started from their packages: requests found equal the client's count, exactly, with nothing lost.
+//! Servers of other people, started from their packages: requests found equal the client's count, exactly, with nothing lost, and the
+//! concurrency model is the one that the server's own documents say it has.
 //!
 //! Over HTTP the client is the load generator of `demo-servers`: it counts complete answers, and its connections carry
 //! nothing else. It offers 2,000 requests at a fixed rate; a server that cannot hold it answers fewer, and exactly those must
@@ -16,33 +17,39 @@ const SLOW: u32 = 2;
 const REQUESTS: u32 = 2000;
 const CONNECTIONS: u16 = 16;
 
-fn http(server: Option<RealServer>, seconds: u32, shape: impl FnOnce(Load) -> Load) {
+fn http(server: Option<RealServer>, model: &str, seconds: u32, shape: impl FnOnce(Load) -> Load) {
     let Some(server) = server else { return };
     let load = Load::new(server.url(), REQUESTS / seconds, seconds).connections(CONNECTIONS);
     let report = measure(server.pid(), &shape(load));
     let route = report.route("GET /").expect("the route is named");
     assert_eq!(route.count, report.requests.count, "requests of the only route");
+    report.assert_model(model);
 }
 
 /// Several processes that share the listening socket; this worker knows no keep-alive.
 #[test]
 fn gunicorn_sync() {
     let Some(_serial) = kernel_test() else { return };
-    http(gunicorn(&["--workers", "2", "--worker-class", "sync", "app:wsgi"]), SLOW, Load::close);
+    http(gunicorn(&["--workers", "2", "--worker-class", "sync", "app:wsgi"]), "prefork", SLOW, Load::close);
 }
 
 /// Threads under an interpreter lock, which take connections from one that waits for them.
 #[test]
 fn gunicorn_gthread() {
     let Some(_serial) = kernel_test() else { return };
-    http(gunicorn(&["--worker-class", "gthread", "--threads", "4", "app:wsgi"]), SLOW, |load| load);
+    http(
+        gunicorn(&["--worker-class", "gthread", "--threads", "4", "app:wsgi"]),
+        "prefork_threads",
+        SLOW,
+        |load| load,
+    );
 }
 
 /// A coroutine for each connection, all on one thread; head and body are two writes.
 #[test]
 fn gunicorn_gevent() {
     let Some(_serial) = kernel_test() else { return };
-    http(gunicorn(&["--worker-class", "gevent", "app:wsgi"]), SLOW, |load| load);
+    http(gunicorn(&["--worker-class", "gevent", "app:wsgi"]), "green_threads", SLOW, |load| load);
 }
 
 /// An event loop in each of two processes; head and body are two writes.
@@ -50,77 +57,77 @@ fn gunicorn_gevent() {
 fn gunicorn_with_uvicorn_workers() {
     let Some(_serial) = kernel_test() else { return };
     let class = "uvicorn_worker.UvicornWorker";
-    http(gunicorn(&["--workers", "2", "--worker-class", class, "app:asgi"]), FAST, |load| load);
+    http(gunicorn(&["--workers", "2", "--worker-class", class, "app:asgi"]), "prefork", FAST, |load| load);
 }
 
 #[test]
 fn node_js() {
     let Some(_serial) = kernel_test() else { return };
-    http(node(NodeApp::Plain), SLOW, |load| load);
+    http(node(NodeApp::Plain), "event_loop", SLOW, |load| load);
 }
 
 /// Each request goes through libuv's thread pool, which is busy.
 #[test]
 fn node_js_with_its_thread_pool_busy() {
     let Some(_serial) = kernel_test() else { return };
-    http(node(NodeApp::Pool), SLOW, |load| load);
+    http(node(NodeApp::Pool), "event_loop_with_pool", SLOW, |load| load);
 }
 
 /// The first process accepts the connections and passes them to two others.
 #[test]
 fn node_js_cluster() {
     let Some(_serial) = kernel_test() else { return };
-    http(node(NodeApp::Cluster), SLOW, |load| load);
+    http(node(NodeApp::Cluster), "prefork", SLOW, |load| load);
 }
 
 #[test]
 fn node_js_cluster_with_a_connection_for_each_request() {
     let Some(_serial) = kernel_test() else { return };
-    http(node(NodeApp::Cluster), SLOW, Load::close);
+    http(node(NodeApp::Cluster), "prefork", SLOW, Load::close);
 }
 
 /// One thread waits for all connections and gives each readable one to the pool.
 #[test]
 fn java_on_a_fixed_pool() {
     let Some(_serial) = kernel_test() else { return };
-    http(java(Executor::FixedPool), SLOW, |load| load);
+    http(java(Executor::FixedPool), "thread_pool", SLOW, |load| load);
 }
 
 /// The thread that answers is born for the request and ends with it.
 #[test]
 fn java_with_a_thread_for_each_request() {
     let Some(_serial) = kernel_test() else { return };
-    http(java(Executor::ThreadPerRequest), SLOW, |load| load);
+    http(java(Executor::ThreadPerRequest), "thread_per_request", SLOW, |load| load);
 }
 
 #[test]
 fn nginx_keep_alive() {
     let Some(_serial) = kernel_test() else { return };
-    http(nginx(), FAST, |load| load);
+    http(nginx(), "prefork", FAST, |load| load);
 }
 
 #[test]
 fn nginx_with_a_connection_for_each_request() {
     let Some(_serial) = kernel_test() else { return };
-    http(nginx(), FAST, Load::close);
+    http(nginx(), "prefork", FAST, Load::close);
 }
 
 #[test]
 fn apache_prefork() {
     let Some(_serial) = kernel_test() else { return };
-    http(apache(Mpm::Prefork), FAST, |load| load);
+    http(apache(Mpm::Prefork), "prefork", FAST, |load| load);
 }
 
 #[test]
 fn apache_worker() {
     let Some(_serial) = kernel_test() else { return };
-    http(apache(Mpm::Worker), FAST, |load| load);
+    http(apache(Mpm::Worker), "prefork_threads", FAST, |load| load);
 }
 
 #[test]
 fn apache_event() {
     let Some(_serial) = kernel_test() else { return };
-    http(apache(Mpm::Event), FAST, |load| load);
+    http(apache(Mpm::Event), "prefork_threads", FAST, |load| load);
 }
 
 /// Runs pgbench, which counts transactions; with `--select-only` each is one statement, thus one turn.
@@ -147,6 +154,7 @@ fn postgresql_under(load: &Pgbench) {
         report.lost
     );
     report.assert_nothing_lost();
+    report.assert_model("process_per_connection");
 }
 
 /// A process for each of eight connections.
@@ -197,6 +205,7 @@ fn redis_under(shape: impl FnOnce(&mut RedisBenchmark)) {
     println!("{commands} commands completed, {} turns found", report.requests.count);
     assert_eq!(commands, load.commands, "commands that redis-benchmark completed");
     report.assert_exactly(commands / u64::from(load.pipeline) + 1);
+    report.assert_model("event_loop");
 }
 
 /// One command is one turn.

@@ -6,7 +6,7 @@ use whywait_ebpf::abi::{SockOp, op, sock_flag};
 use super::{
     RequestClock, busy_with,
     connection::{Role, Turn},
-    request::{Open, Request, RequestId, StartedAt},
+    request::{Called, Open, Request, RequestId, StartedAt},
     state::{State, StateTimes},
     thread::Thread,
     timeline::{Rank, Timeline},
@@ -141,7 +141,7 @@ impl RequestClock {
         thread.drop_pending();
         let request = RequestId(self.next_request);
         self.next_request += 1;
-        thread.owns(at, request);
+        self.holds.extend(thread.owns(tid, at, request));
         let begun = Request {
             id: request,
             conn: id,
@@ -155,6 +155,7 @@ impl RequestClock {
             first_read: at,
             end: at,
             times: StateTimes::default(),
+            called: Called::new(),
             received: Bytes(op.ret.unsigned_abs()),
             sent: Bytes(0),
             touched_by_loss: false,
@@ -183,7 +184,7 @@ impl RequestClock {
         {
             request.release(tid, at);
         }
-        thread.owns(at, id);
+        self.holds.extend(thread.owns(tid, at, id));
     }
 
     /// A thread wrote to a client.
@@ -234,6 +235,7 @@ impl RequestClock {
             && let Some(request) = self.open.get_mut(&caller)
         {
             request.timeline.claim(since, established, State::Downstream, Rank::Pending);
+            request.request.waited_on(id, established.since(since));
         }
         let before = std::mem::replace(&mut connection.caller, busy.map(|request| (request, at)));
         if let Some((caller, _)) = before
@@ -259,6 +261,7 @@ impl RequestClock {
         let arrival = if op.arrival != 0 { Ns(op.arrival).min(at) } else { at };
         let Some(request) = self.open.get_mut(&caller) else { return };
         request.timeline.claim(since, arrival, State::Downstream, Rank::Pending);
+        request.request.waited_on(id, arrival.since(since));
         if let Some(thread) = self.threads.get(&tid) {
             request.wait_for_cpu(thread, arrival, at);
         }

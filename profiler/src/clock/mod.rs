@@ -5,6 +5,7 @@
 
 mod connection;
 mod exchange;
+mod hold;
 mod off_cpu;
 mod request;
 mod state;
@@ -21,7 +22,8 @@ use rustc_hash::FxHashMap;
 
 use whywait_ebpf::abi::{Conn, SockState, born, role};
 
-pub use request::{Request, RequestId, StartedAt};
+pub use hold::Hold;
+pub use request::{Called, Request, RequestId, StartedAt};
 pub use state::{State, StateTimes};
 pub use timeline::Piece;
 pub use wait::{Wait, classify};
@@ -64,6 +66,7 @@ pub struct RequestClock {
     /// Closed requests that are in `open` still, because a thread may have worked on them, by the time of their closing.
     lingering: VecDeque<(Ns, RequestId)>,
     next_request: u64,
+    holds: Vec<Hold>,
     tally: Tally,
     keeps_paths: bool,
 }
@@ -72,6 +75,11 @@ impl RequestClock {
     /// A clock that has seen nothing.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A clock that has seen nothing but counts on from here.
+    pub fn with_tally(tally: Tally) -> Self {
+        Self { tally, ..Self::default() }
     }
 
     /// Finished requests keep their states one after the other, not only the sums.
@@ -96,6 +104,11 @@ impl RequestClock {
     /// What it counts beside the requests.
     pub fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// Long holds since the last call.
+    pub fn holds(&mut self) -> std::vec::Drain<'_, Hold> {
+        self.holds.drain(..)
     }
 
     /// Takes the next event; requests that it finishes are added to `done`.

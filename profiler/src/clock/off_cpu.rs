@@ -41,6 +41,7 @@ impl RequestClock {
             let accepts = matches!(interval.syscall, call::ACCEPT | call::ACCEPT4);
             let thread = self.thread(tid, pid);
             thread.queued(ready, at);
+            thread.held_since = Some(ready);
             thread.idle = Some(ready);
             thread.timer = timer(interval.timeout, left, ready);
             if matches!(wait, Wait::State(_)) {
@@ -156,6 +157,7 @@ impl RequestClock {
     pub(super) fn let_go(&mut self, tid: Tid, at: Ns) {
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         thread.run_to(at);
+        self.holds.extend(thread.goes_on(tid, at, thread.owner));
         if let Some(request) = thread.owner.take().and_then(|id| self.open.get_mut(&id)) {
             let rank = thread.rank_for(tid, request);
             thread.give_pending(request, rank);

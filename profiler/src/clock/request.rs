@@ -21,6 +21,11 @@ pub type Threads = SmallVec<[Tid; 4]>;
 
 /// Ownerships whose thread is kept.
 const MOST_OWNERS: usize = 64;
+/// Services that a request called, by connection, each with the nanoseconds from the call, or the answer's last part, to the answer's arrival.
+pub type Called = SmallVec<[(ConnId, u64); 1]>;
+
+/// Connections of one request that are told apart; what it waits on beyond them goes to the last.
+const MOST_CALLED: usize = 16;
 
 /// Where a request's beginning is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +63,8 @@ pub struct Request {
     pub end: Ns,
     /// Its time by state; sums to its latency.
     pub times: StateTimes,
+    /// Services that it waited for; their times may overlap.
+    pub called: Called,
     /// Bytes that were read.
     pub received: Bytes,
     /// Bytes that were written.
@@ -74,6 +81,16 @@ impl Request {
     /// Nanoseconds from its beginning to its end.
     pub fn latency(&self) -> u64 {
         self.end.since(self.start)
+    }
+
+    /// It waited this long for an answer on a connection.
+    pub(super) fn waited_on(&mut self, conn: ConnId, nanos: u64) {
+        let known = self.called.iter().position(|(called, _)| *called == conn);
+        let room = self.called.len() < MOST_CALLED;
+        match known.or_else(|| self.called.len().checked_sub(1).filter(|_| !room)) {
+            Some(at) => self.called[at].1 += nanos,
+            None => self.called.push((conn, nanos)),
+        }
     }
 }
 
@@ -161,8 +178,9 @@ impl Open {
     /// The finished request; `None` when it was never answered.
     pub fn finish(mut self) -> Option<Request> {
         let end = self.last_write?.max(self.request.start);
-        for (_, since) in &self.calls {
-            self.timeline.claim(*since, end, State::Downstream, Rank::Pending);
+        for (conn, since) in std::mem::take(&mut self.calls) {
+            self.timeline.claim(since, end, State::Downstream, Rank::Pending);
+            self.request.waited_on(conn, end.since(since));
         }
         self.request.end = end;
         (self.request.times, self.request.path) = self.timeline.finish(end);

@@ -3,6 +3,7 @@
 use std::{cmp::Reverse, collections::VecDeque};
 
 use super::{
+    hold::{Hold, SHORTEST},
     request::{Open, RequestId},
     state::State,
     timeline::Rank,
@@ -77,6 +78,8 @@ pub(super) struct Thread {
     pub timer: Option<Timer>,
     /// When it last came back from waiting in `accept`.
     pub accepted: Option<Ns>,
+    /// Since when it has done what it does, without a wait for something to do.
+    pub held_since: Option<Ns>,
     history: VecDeque<(Ns, Option<RequestId>)>,
     run_queue: VecDeque<(Ns, Ns)>,
 }
@@ -94,6 +97,7 @@ impl Thread {
             idle_place: None,
             timer: None,
             accepted: None,
+            held_since: None,
             history: VecDeque::new(),
             run_queue: VecDeque::new(),
         }
@@ -163,12 +167,23 @@ impl Thread {
         self.pending.clear();
     }
 
-    /// It owns this request from `at` on.
-    pub fn owns(&mut self, at: Ns, request: RequestId) {
-        self.owner = Some(request);
+    /// It owns this request from `at` on; returns the hold that ends with it, if that was long.
+    pub fn owns(&mut self, tid: Tid, at: Ns, request: RequestId) -> Option<Hold> {
+        let before = self.owner.replace(request);
         self.handed = None;
         self.idle = None;
         self.works_for(at, Some(request));
+        if before == Some(request) {
+            return None;
+        }
+        self.goes_on(tid, at, before)
+    }
+
+    /// It is done with what it did since its last hold ended, and goes on to something else.
+    pub fn goes_on(&mut self, tid: Tid, at: Ns, request: Option<RequestId>) -> Option<Hold> {
+        let from = self.held_since.replace(at)?;
+        let long = at.since(from) >= SHORTEST;
+        long.then_some(Hold { tid, pid: self.pid, from, to: at, request })
     }
 
     /// Notes which request it works for from `at` on.

@@ -12,11 +12,14 @@ use crossbeam_channel::RecvTimeoutError;
 use whywait_ebpf::abi::{OffCpu, off_cpu};
 
 use super::{
+    outside::Onlooker,
     pipeline::Pipeline,
-    run::{ObserveError, add_children, ended, join_late},
+    run::{Observation, ObserveError, add_children, ended, join_late, own_pids},
+    slice,
+    surroundings::Surroundings,
 };
 use crate::{
-    live::{Health, History, Lost, Note, Snapshot, Status, Target},
+    live::{Health, History, Lost, Model, Note, Snapshot, Status, Target},
     platform::{
         clock::monotonic,
         proc,
@@ -26,8 +29,9 @@ use crate::{
         yielding::never_preempt,
     },
     probe::{AttachError, Options, Session},
+    report::explain,
     ring::Reader,
-    units::{Ns, Pid},
+    units::{Ns, Pid, rounded},
 };
 
 /// How often losses, the target and what is silent are looked at.
@@ -38,6 +42,8 @@ const SEEK: Duration = Duration::from_millis(250);
 const IDLE: Duration = Duration::from_millis(200);
 /// How long a window is that is explained.
 const WINDOW: u64 = 5_000_000_000;
+/// How long after its beginning a window's clients are looked for, in nanoseconds.
+const CLIENTS: u64 = 1_000_000_000;
 /// Threads that are looked at one by one because nothing is heard of them.
 const SILENT: usize = 64;
 /// A thread that has sent nothing for this long, in nanoseconds, is looked at.
@@ -76,6 +82,9 @@ struct Run {
     shown: Snapshot,
     known_loss: u64,
     cost: Cost,
+    onlooker: Onlooker,
+    surroundings: Surroundings,
+    found: Vec<&'static str>,
 }
 
 /// CPU time of whywait itself.
@@ -115,6 +124,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         }
     }
     let cost = Cost { at: Instant::now(), cpu_ns: proc::self_cpu_ns() };
+    let surroundings = Surroundings::now(&target.pids);
     let status = Status::Watching;
     let mut run = Run {
         spec: plan.spec,
@@ -126,6 +136,9 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         shown,
         known_loss: 0,
         cost,
+        onlooker: Onlooker::default(),
+        surroundings,
+        found: Vec::new(),
     };
     let frame = Duration::from_secs(1) / plan.fps.max(1);
     let (mut next_frame, mut next_look, mut heard) = (Instant::now(), Instant::now(), Instant::now());
@@ -182,7 +195,12 @@ impl Run {
         let now = monotonic();
         let (begin, _) = self.pipeline.window().span();
         if now.since(begin) >= WINDOW {
-            drop(self.pipeline.turn(now));
+            self.explain(now)?;
+        }
+        self.onlooker.tick(self.pipeline.behaviour());
+        if now.since(begin) >= CLIENTS {
+            let own = own_pids(&self.target, &self.pipeline);
+            self.surroundings.look_for_clients(&self.target.ports, &own);
         }
         self.look_at_losses()?;
         join_late(&self.spec, &mut self.target, &mut self.session)?;
@@ -198,6 +216,49 @@ impl Run {
         } else {
             Vec::new()
         };
+        Ok(())
+    }
+
+    /// Explains the window, and begins the next.
+    fn explain(&mut self, now: Ns) -> Result<(), AttachError> {
+        let pipeline = self.pipeline.turn(now);
+        let cpu = self.surroundings.facts(pipeline.window(), &own_pids(&self.target, &pipeline));
+        self.surroundings = Surroundings::now(&self.target.pids);
+        if pipeline.window().all().count() == 0 {
+            return Ok(());
+        }
+        let own_cpu_ns = self.shown.health.cpu_percent / 100.0 * pipeline.window().seconds() * 1e9;
+        let observation = Observation {
+            command: self.target.command.clone(),
+            ports: self.target.ports.clone(),
+            pids: self.target.pids.clone(),
+            fingerprint: pipeline.behaviour().fingerprint(self.onlooker.outside()),
+            pipeline,
+            cpu,
+            loss: self.session.loss()?,
+            counters: self.session.counters()?,
+            slice: slice::Findings::default(),
+            capabilities: self.session.capabilities().to_vec(),
+            mode: self.session.mode(),
+            syscalls: self.session.syscalls()?,
+            futexes: self.session.futexes()?,
+            kernel_locks: self.session.kernel_locks()?,
+            run_queue: self.session.run_queue_histogram()?,
+            own_cpu_ns: rounded(own_cpu_ns),
+            target_ended: false,
+        };
+        let explanation = explain(&observation);
+        self.shown.model = (explanation.model.confidence > 0.0).then(|| Model {
+            id: explanation.model.id.id().to_owned(),
+            confidence: explanation.model.confidence,
+            evidence: explanation.model.evidence.clone(),
+        });
+        let found: Vec<&str> = explanation.findings.iter().map(|finding| finding.id.id()).collect();
+        if found != self.found {
+            log::info!("found: {}", if found.is_empty() { "nothing".to_owned() } else { found.join(", ") });
+            self.found = found;
+        }
+        self.shown.explanation = Some(Arc::new(explanation));
         Ok(())
     }
 

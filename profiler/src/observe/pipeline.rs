@@ -5,13 +5,23 @@ use whywait_ebpf::abi::{Header, Plain};
 use crate::{
     clock::{Request, RequestClock, Tally},
     decode::{Event, Gaps, Reorder, Routes, decode},
+    explain::Ledger,
+    fingerprint::Behaviour,
     live::History,
     units::{Ns, Tid},
     window::Window,
 };
 
+use super::known::Known;
+
 /// How far two CPUs' records may be out of order: an interrupt between taking the time and reserving room is far shorter.
 const SLACK: u64 = 2_000_000;
+
+/// What a run without an end keeps beside its window.
+struct Live {
+    history: History,
+    known: Known,
+}
 
 /// Takes each finished request.
 pub type Sink = Box<dyn FnMut(&Request)>;
@@ -23,9 +33,11 @@ pub struct Pipeline {
     order: Reorder,
     clock: RequestClock,
     window: Window,
+    behaviour: Behaviour,
+    ledger: Ledger,
     done: Vec<Request>,
     sink: Option<Sink>,
-    live: Option<Box<History>>,
+    live: Option<Box<Live>>,
     unreadable: u64,
     slice: Option<(Ns, Ns)>,
     in_slice: u64,
@@ -40,6 +52,8 @@ impl Pipeline {
             order: Reorder::new(SLACK),
             clock: RequestClock::new(),
             window: Window::new(begin),
+            behaviour: Behaviour::new(begin),
+            ledger: Ledger::default(),
             done: Vec::new(),
             sink,
             live: None,
@@ -64,7 +78,7 @@ impl Pipeline {
                     self.gaps.check(&mut event);
                     self.order.push(event);
                     while let Some(event) = self.order.pop() {
-                        self.apply(&event);
+                        self.take(&event);
                     }
                 }
                 Err(_) => self.unreadable += 1,
@@ -74,18 +88,10 @@ impl Pipeline {
         self.pass_on();
     }
 
-    fn apply(&mut self, event: &Event) {
-        if let Some(live) = &mut self.live {
-            live.event(event, self.clock.works_for(event.tid));
-        }
-        self.clock.apply(event, &mut self.done);
-        self.window.event(event);
-    }
-
     /// From now on the last minutes are kept for the screen as well.
     pub fn keep_history(&mut self, history: History) {
         self.clock.keep_paths();
-        self.live = Some(Box::new(history));
+        self.live = Some(Box::new(Live { history, known: Known::default() }));
     }
 
     /// Whether a thread works for a request.
@@ -95,13 +101,13 @@ impl Pipeline {
 
     /// The last minutes, where they are kept.
     pub fn history(&mut self) -> Option<&mut History> {
-        self.live.as_deref_mut()
+        self.live.as_mut().map(|live| &mut live.history)
     }
 
     /// Nothing has come for longer than the reader waits: what is held back for its order is passed on.
     pub fn idle(&mut self) {
         while let Some(event) = self.order.take() {
-            self.apply(&event);
+            self.take(&event);
         }
         self.pass_on();
     }
@@ -111,9 +117,29 @@ impl Pipeline {
         self.clock.in_flight()
     }
 
-    /// Ends the window, and begins the one that follows at once.
-    pub fn turn(&mut self, at: Ns) -> Window {
-        self.window.turn(at)
+    /// Ends the window, begins the one that follows at once, and returns the one that has ended, with all that is told from it. The new one
+    /// begins with what is known of threads and connections, as a run does that is attached to a server.
+    pub fn turn(&mut self, at: Ns) -> Self {
+        let (mut behaviour, mut ledger) = (Behaviour::new(at), Ledger::default());
+        if let Some(live) = &self.live {
+            for event in live.known.events(at) {
+                behaviour.event(&event);
+                ledger.event(&event);
+            }
+        }
+        let mut past = Self {
+            clock: RequestClock::with_tally(self.clock.tally()),
+            window: self.window.turn(at),
+            behaviour: std::mem::replace(&mut self.behaviour, behaviour),
+            ledger: std::mem::replace(&mut self.ledger, ledger),
+            unreadable: self.unreadable,
+            slice: self.slice,
+            in_slice: self.in_slice,
+            ..Self::new(at, None)
+        };
+        past.behaviour.close(at);
+        self.in_slice = 0;
+        past
     }
 
     /// Records were lost: what is open cannot be trusted.
@@ -125,7 +151,7 @@ impl Pipeline {
     pub fn finish(&mut self, end: Ns) {
         while let Some(event) = self.order.take() {
             if event.at <= end {
-                self.apply(&event);
+                self.take(&event);
             }
         }
         let owed = self.gaps.finish();
@@ -135,14 +161,31 @@ impl Pipeline {
         self.clock.finish(end, &mut self.done);
         self.pass_on();
         self.window.close(end);
+        self.behaviour.close(end);
+    }
+
+    fn take(&mut self, event: &Event) {
+        if let Some(live) = &mut self.live {
+            live.history.event(event, self.clock.works_for(event.tid));
+            live.known.event(event);
+        }
+        self.clock.apply(event, &mut self.done);
+        self.window.event(event);
+        self.behaviour.event(event);
+        self.ledger.event(event);
     }
 
     fn pass_on(&mut self) {
+        for hold in self.clock.holds() {
+            self.ledger.hold(hold);
+        }
         for request in self.done.drain(..) {
             self.window.request(&request);
             if let Some(live) = &mut self.live {
-                live.request(&request);
+                live.history.request(&request);
             }
+            self.behaviour.request(&request);
+            self.ledger.request(&request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
@@ -171,6 +214,16 @@ impl Pipeline {
     /// The window.
     pub fn window(&self) -> &Window {
         &self.window
+    }
+
+    /// What the model is told from.
+    pub fn behaviour(&self) -> &Behaviour {
+        &self.behaviour
+    }
+
+    /// What findings are told from, beside the window.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// What the clock counted beside the requests.

@@ -1,15 +1,21 @@
 //! Attach, watch, detach.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use crossbeam_channel::RecvTimeoutError;
 use thiserror::Error;
 
 use super::{
+    outside::Onlooker,
     pipeline::{Pipeline, Sink},
     slice::{self, Slice},
+    surroundings::{CpuFacts, Surroundings},
 };
 use crate::{
+    fingerprint::Fingerprint,
     platform::{
         cgroup,
         clock::monotonic,
@@ -25,6 +31,8 @@ use crate::{
 
 /// How often losses, the clock on the wall and the target are looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// When the processes at the other end are looked for, where the run is long enough.
+const CLIENTS: Duration = Duration::from_secs(1);
 /// How long a command that whywait started is given to end.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -52,6 +60,10 @@ pub struct Observation {
     pub ports: Vec<u16>,
     /// The window, and what the clock counted.
     pub pipeline: Pipeline,
+    /// The concurrency model.
+    pub fingerprint: Fingerprint,
+    /// Why its threads had no CPU.
+    pub cpu: CpuFacts,
     /// Records that found no room.
     pub loss: Loss,
     /// The programs' counters.
@@ -123,7 +135,10 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     (plan.attached)(&target);
     let own_cpu = proc::self_cpu_ns();
 
+    let mut surroundings = Surroundings::now(&target.pids);
+    let clients_at = plan.duration.map_or(CLIENTS, |duration| (duration / 2).min(CLIENTS));
     let mut slice = Slice::of(plan.duration);
+    let mut onlooker = Onlooker::default();
     let mut known_loss = 0;
     let mut target_ended = false;
     let began = Instant::now();
@@ -146,6 +161,10 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
             pipeline.loss();
         }
         slice.tick(&mut session, &mut pipeline, elapsed);
+        onlooker.tick(pipeline.behaviour());
+        if elapsed >= clients_at {
+            surroundings.look_for_clients(&current_ports(&target), &own_pids(&target, &pipeline));
+        }
         join_late(&plan.spec, &mut target, &mut session)?;
         target_ended = ended(&mut target);
         if stop.is_set() || target_ended || plan.duration.is_some_and(|duration| elapsed >= duration) {
@@ -164,11 +183,15 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         pipeline.loss();
     }
     pipeline.finish(end);
+    let cpu = surroundings.facts(pipeline.window(), &own_pids(&target, &pipeline));
+    let fingerprint = pipeline.behaviour().fingerprint(onlooker.outside());
     let observation = Observation {
         command: target.command.clone(),
         ports: current_ports(&target),
         pids: target.pids.clone(),
         pipeline,
+        fingerprint,
+        cpu,
         loss,
         counters: session.counters()?,
         slice: slice.findings(),
@@ -231,8 +254,15 @@ pub(super) fn ended(target: &mut Resolved) -> bool {
     target.pids.iter().all(|pid| !proc::is_running(*pid))
 }
 
+/// The target's processes, and whywait itself, which is on nobody's side.
+pub(super) fn own_pids(target: &Resolved, pipeline: &Pipeline) -> BTreeSet<Pid> {
+    let threads = pipeline.window().threads();
+    let own = Pid(std::process::id());
+    target.pids.iter().copied().chain(threads.iter().map(|(_, usage)| usage.pid)).chain([own]).collect()
+}
+
 /// Ports as they are now: a command that was started for this listens on none before.
-fn current_ports(target: &Resolved) -> Vec<u16> {
+pub(super) fn current_ports(target: &Resolved) -> Vec<u16> {
     if target.launched.is_none() {
         return target.ports.clone();
     }

@@ -4,9 +4,11 @@ pub mod btf;
 pub mod caps;
 pub mod cgroup;
 pub mod clock;
+pub mod cpu_use;
 mod error;
 pub mod kernel;
 pub mod launch;
+pub mod mappings;
 pub mod mounts;
 pub mod proc;
 pub mod signals;
@@ -14,4 +16,5 @@ pub mod sockets;
 pub mod target;
 #[cfg(test)]
 mod testing;
+pub mod throttling;
 pub mod yielding;

@@ -184,6 +184,24 @@ pub fn thread(pid: Pid, tid: Tid) -> Result<ThreadFacts, ProcError> {
     })
 }
 
+/// The process's parent.
+///
+/// # Errors
+/// When the process has ended.
+pub fn parent_of(pid: Pid) -> Result<Pid, ProcError> {
+    stat(pid).map(|stat| stat.parent)
+}
+
+/// How many threads a process has.
+///
+/// # Errors
+/// When the process has ended, or its `status` cannot be read.
+pub fn thread_count(pid: Pid) -> Result<usize, ProcError> {
+    let status = read(pid, "status")?;
+    status_field(&status, "Threads")
+        .ok_or_else(|| ProcError::Format { path: PathBuf::from(format!("/proc/{pid}/status")) })
+}
+
 /// The process's living children, by id.
 pub fn children_of(pid: Pid) -> Vec<Pid> {
     parents().into_iter().filter(|&(_, parent)| parent == pid).map(|(child, _)| child).collect()

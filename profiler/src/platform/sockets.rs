@@ -12,16 +12,25 @@ use crate::units::Pid;
 
 /// `TCP_LISTEN` of `include/net/tcp_states.h`, as the tables write it.
 const LISTEN: &str = "0A";
+/// `TCP_ESTABLISHED`, likewise.
+const ESTABLISHED: &str = "01";
 
 /// How many processes of a network namespace are tried, because the first ones may have ended meanwhile.
 const TRIES: usize = 8;
 
-/// A socket that listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Listener {
-    port: u16,
+/// A TCP socket that listens, or that is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpSocket {
+    /// Its local port.
+    pub port: u16,
+    /// Its remote port; 0 for one that listens.
+    pub remote_port: u16,
+    /// Its local address, as the kernel's tables write it.
+    pub address: String,
     /// Of the socket, unique on the host whatever the namespace.
-    inode: u64,
+    pub inode: u64,
+    /// Whether it listens.
+    pub listens: bool,
 }
 
 /// Every process that has a socket open that listens on this TCP port, over IPv4 or IPv6, in any network namespace, by
@@ -68,7 +77,7 @@ pub fn tcp_listeners(port: u16) -> Result<Vec<Pid>, ProcError> {
 /// # Errors
 /// [`ProcError::Permission`] when the sockets of one of them may not be looked at.
 pub fn listening_ports(pids: &[Pid]) -> Result<Vec<u16>, ProcError> {
-    let mut tables: HashMap<PathBuf, Vec<Listener>> = HashMap::new();
+    let mut tables: HashMap<PathBuf, Vec<TcpSocket>> = HashMap::new();
     let mut ports = BTreeSet::new();
     for &pid in pids {
         let found = network_of(pid).and_then(|network| Ok((network, socket_inodes(pid)?)));
@@ -93,6 +102,17 @@ pub fn listening_ports(pids: &[Pid]) -> Result<Vec<u16>, ProcError> {
     Ok(ports.into_iter().collect())
 }
 
+/// The TCP sockets that a process has open and that listen or are connected.
+///
+/// # Errors
+/// When the process has ended, or may not be looked at.
+pub fn open_tcp_sockets(pid: Pid) -> Result<Vec<TcpSocket>, ProcError> {
+    let open = socket_inodes(pid)?;
+    let mut sockets = seen_by(pid, &[LISTEN, ESTABLISHED])?;
+    sockets.retain(|socket| open.contains(&socket.inode));
+    Ok(sockets)
+}
+
 /// Some processes of each network namespace; `denied` tells whether one would not say which it is in.
 fn by_network(pids: &[Pid], denied: &mut bool) -> HashMap<PathBuf, Vec<Pid>> {
     let mut networks: HashMap<PathBuf, Vec<Pid>> = HashMap::new();
@@ -113,25 +133,33 @@ fn network_of(pid: Pid) -> Result<PathBuf, ProcError> {
 }
 
 /// All listening sockets of the process's network namespace.
-fn listeners_seen_by(pid: Pid) -> Result<Vec<Listener>, ProcError> {
+fn listeners_seen_by(pid: Pid) -> Result<Vec<TcpSocket>, ProcError> {
+    seen_by(pid, &[LISTEN])
+}
+
+/// All sockets of the process's network namespace that are in one of these states.
+fn seen_by(pid: Pid, states: &[&str]) -> Result<Vec<TcpSocket>, ProcError> {
     let path = PathBuf::from(format!("/proc/{pid}/net/tcp"));
-    let mut found = parse_table(&fs::read_to_string(&path).map_err(|source| proc_error(pid, &path, source))?);
+    let table = fs::read_to_string(&path).map_err(|source| proc_error(pid, &path, source))?;
+    let mut found = parse_table(&table, states);
     // Missing where IPv6 is switched off.
-    found.extend(parse_table(&fs::read_to_string(format!("/proc/{pid}/net/tcp6")).unwrap_or_default()));
+    let six = fs::read_to_string(format!("/proc/{pid}/net/tcp6")).unwrap_or_default();
+    found.extend(parse_table(&six, states));
     Ok(found)
 }
 
-/// The listening sockets of a table in the format of `/proc/net/tcp`.
-fn parse_table(table: &str) -> Vec<Listener> {
-    let listener = |line: &str| {
+/// The sockets of a table in the format of `/proc/net/tcp` that are in one of these states.
+fn parse_table(table: &str, states: &[&str]) -> Vec<TcpSocket> {
+    let socket = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
         let local = fields.nth(1)?;
-        (fields.nth(1)? == LISTEN).then_some(())?;
-        let (_, port) = local.rsplit_once(':')?;
+        let remote_port = u16::from_str_radix(fields.next()?.rsplit_once(':')?.1, 16).ok()?;
+        let state = fields.next().filter(|state| states.contains(state))?;
+        let (address, port) = local.rsplit_once(':')?;
         let (port, inode) = (u16::from_str_radix(port, 16).ok()?, fields.nth(5)?.parse().ok()?);
-        Some(Listener { port, inode })
+        Some(TcpSocket { port, remote_port, address: address.to_owned(), inode, listens: state == LISTEN })
     };
-    table.lines().filter_map(listener).collect()
+    table.lines().filter_map(socket).collect()
 }
 
 /// The inodes of all sockets that the process has open.
@@ -178,10 +206,22 @@ mod tests {
             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1234 1 0 100 0\n\
             1: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 1235 1 0 20 4\n\
             2: 0100007F:XXXX 00000000:0000 0A 0 0 0 0 0 0\n 3: 0A\n\n";
-        assert_eq!(parse_table(table), [Listener { port: 8080, inode: 1234 }]);
+        let listener = |port, address: &str, inode| TcpSocket {
+            remote_port: 0,
+            port,
+            address: address.to_owned(),
+            inode,
+            listens: true,
+        };
+        assert_eq!(parse_table(table, &[LISTEN]), [listener(8080, "0100007F", 1234)]);
+        let both = parse_table(table, &[LISTEN, ESTABLISHED]);
+        assert_eq!(
+            both.iter().map(|socket| (socket.inode, socket.listens)).collect::<Vec<_>>(),
+            [(1234, true), (1235, false)]
+        );
         let six = "0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A \
             00000000:00000000 00:00000000 00000000 0 0 99 1";
-        assert_eq!(parse_table(six), [Listener { port: 80, inode: 99 }]);
+        assert_eq!(parse_table(six, &[LISTEN]), [listener(80, "00000000000000000000000000000000", 99)]);
         assert_eq!(socket_inode(Path::new("socket:[7]")), Some(7));
         for other in ["pipe:[7]", "socket:[x]", "/dev/null"] {
             assert_eq!(socket_inode(Path::new(other)), None);

@@ -7,9 +7,11 @@ use serde::Serialize;
 use super::counters::{Counters, counters};
 use crate::{
     clock::State,
+    explain::{Finding, findings, gather},
+    fingerprint::{Little, Loop, ModelId, Pool, ThreadRole, Worker},
     observe::Observation,
     platform::proc::cpu_count,
-    window::{Book, Window},
+    window::{Book, Point, Window},
 };
 
 /// Quantiles of latency, in microseconds.
@@ -80,7 +82,7 @@ pub struct AtOnce {
 #[derive(Clone, Debug, Serialize)]
 pub struct Model {
     /// Its name.
-    pub id: &'static str,
+    pub id: ModelId,
     /// How sure that is, from 0 to 1.
     pub confidence: f64,
     /// Processes that ran in the window.
@@ -89,6 +91,14 @@ pub struct Model {
     pub threads: usize,
     /// What speaks for it.
     pub evidence: Vec<String>,
+    /// Threads that had to do with requests.
+    pub roles: Vec<ThreadRole>,
+    /// The workers, where there is a queue for them.
+    pub pool: Option<Pool>,
+    /// Threads that are event loops.
+    pub loops: Vec<Loop>,
+    /// Processes that serve requests.
+    pub workers: Vec<Worker>,
 }
 
 /// Time by state.
@@ -207,12 +217,16 @@ pub struct Explanation {
     pub parallelism: AtOnce,
     /// The concurrency model.
     pub model: Model,
+    /// Concurrency and parallelism over the window.
+    pub series: Vec<Point>,
+    /// Little's law as a check of both.
+    pub little: Option<Little>,
     /// Time by state.
     pub breakdown_us: Breakdowns,
     /// Cost of a request.
     pub per_request: PerRequest,
     /// Why they wait.
-    pub findings: Vec<serde_json::Value>,
+    pub findings: Vec<Finding>,
     /// What was lost.
     pub lost: Lost,
     /// What whywait cost.
@@ -340,6 +354,7 @@ pub fn explain(observation: &Observation) -> Explanation {
     let threads: Vec<_> = window.threads().iter().collect();
     let processes: std::collections::BTreeSet<u32> = threads.iter().map(|(_, usage)| usage.pid.0).collect();
     let tally = pipeline.tally();
+    let fingerprint = &observation.fingerprint;
     Explanation {
         schema: "whywait.explain/1",
         target: Target {
@@ -359,18 +374,24 @@ pub fn explain(observation: &Observation) -> Explanation {
         concurrency: at_once(window.concurrency()),
         parallelism: at_once((window.parallelism().0, window.parallelism().1.min(cpu_count()))),
         model: Model {
-            id: "unknown",
-            confidence: 0.0,
+            id: fingerprint.id,
+            confidence: round(fingerprint.confidence),
             processes: processes.len(),
             threads: threads.len(),
-            evidence: Vec::new(),
+            evidence: fingerprint.evidence.clone(),
+            roles: fingerprint.roles.clone(),
+            pool: fingerprint.pool.clone(),
+            loops: fingerprint.loops.clone(),
+            workers: fingerprint.processes.clone(),
         },
+        series: window.over_time(),
+        little: fingerprint.little.clone(),
         breakdown_us: Breakdowns {
             mean: breakdown(all.mean_times_us()),
             p99: breakdown(all.slowest_times_us(0.01)),
         },
         per_request: per_request(observation, window),
-        findings: Vec::new(),
+        findings: findings(&gather(observation)),
         lost: Lost {
             events: observation.loss.total()
                 + pipeline.unreadable()

@@ -1,8 +1,10 @@
 //! The explanation for people: the answer first, then what it rests on, at most [`layout::WIDTH`] columns wide.
 
 mod answer;
+mod findings;
 mod groups;
 mod layout;
+mod model;
 mod notes;
 mod states;
 #[cfg(test)]
@@ -46,8 +48,10 @@ pub fn write_text(explanation: &Explanation, palette: Palette, out: &mut dyn Wri
 fn write_measures(explanation: &Explanation, palette: Palette, out: &mut dyn Write) -> io::Result<()> {
     states::write(explanation, palette, out)?;
     writeln!(out)?;
+    findings::write(&explanation.findings, palette, out)?;
     paragraph(out, "Latency", &latency(explanation))?;
     paragraph(out, "At once", &at_once(explanation))?;
+    model::write(explanation, out)?;
     paragraph(out, "Each costs", &costs(explanation))?;
     groups::write("By route", &explanation.routes, palette, out)?;
     groups::write("By process", &explanation.processes, palette, out)

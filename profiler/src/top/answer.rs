@@ -5,7 +5,7 @@ use crate::{
     clock::{State, StateTimes},
     live::{Group, Side, Status},
     report::{Breakdown, causes},
-    units::{fmt_count, fmt_percent, fmt_us},
+    units::{fmt_count, fmt_percent, fmt_us, rounded},
 };
 
 /// A state is explained when it takes this share of the time.
@@ -136,14 +136,4 @@ fn evidence(view: &View, state: State, _share: f64) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// To a whole number.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a rate is not negative, and far below the type's end"
-)]
-pub fn rounded(value: f64) -> u64 {
-    value.round() as u64
 }

@@ -2,20 +2,24 @@
 
 mod book;
 mod overlap;
+mod series;
 mod threads;
 
 use rustc_hash::FxHashMap;
 use whywait_ebpf::abi::born;
 
 pub use book::{Book, Bucket, index, lower};
+pub use series::Point;
 pub use threads::{Threads, Usage};
+
+use series::Series;
 
 use crate::{
     clock::{Request, StartedAt},
     decode::{Event, Route, What},
     units::{Ns, Pid},
 };
-use overlap::Overlap;
+pub(crate) use overlap::Overlap;
 
 /// Routes that are kept apart; the rest is summed under one name.
 const MOST_ROUTES: usize = 256;
@@ -32,6 +36,8 @@ pub struct Window {
     other_routes: Book,
     processes: FxHashMap<Pid, Book>,
     in_flight: Overlap,
+    in_flight_over_time: Series,
+    ended_over_time: Series,
     threads: Threads,
     touched_by_loss: u64,
     without_arrival: u64,
@@ -49,6 +55,8 @@ impl Window {
             other_routes: Book::default(),
             processes: FxHashMap::default(),
             in_flight: Overlap::default(),
+            in_flight_over_time: Series::new(begin),
+            ended_over_time: Series::new(begin),
             threads: Threads::new(begin),
             touched_by_loss: 0,
             without_arrival: 0,
@@ -90,7 +98,10 @@ impl Window {
             };
             book.add(latency, &request.times);
         }
-        self.in_flight.add(request.start.max(self.begin), request.end);
+        let start = request.start.max(self.begin);
+        self.in_flight.add(start, request.end);
+        self.in_flight_over_time.add(start, request.end);
+        self.ended_over_time.count(request.end);
         self.touched_by_loss += u64::from(request.touched_by_loss);
         self.without_arrival += u64::from(request.started_at == StartedAt::Read);
     }
@@ -140,6 +151,12 @@ impl Window {
     /// Threads of the target on a CPU at once: mean over the window, and the most.
     pub fn parallelism(&self) -> (f64, usize) {
         self.threads.running().mean_and_max(self.begin, self.end)
+    }
+
+    /// Both over time, in at most 60 parts.
+    pub fn over_time(&self) -> Vec<Point> {
+        let running = self.threads.running_over_time();
+        series::points(&self.in_flight_over_time, running, &self.ended_over_time, self.end)
     }
 
     /// Requests that a lost record may have been about.

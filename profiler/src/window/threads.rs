@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use whywait_ebpf::abi::{OffCpu, Thread, born, off_cpu};
 
-use super::overlap::Overlap;
+use super::{overlap::Overlap, series::Series};
 use crate::{
     decode::Event,
     units::{Ns, Pid, Tid},
@@ -51,6 +51,7 @@ pub struct Threads {
     by_tid: FxHashMap<Tid, Usage>,
     gone: Vec<(Tid, Usage)>,
     running: Overlap,
+    running_over_time: Series,
     created: u64,
     processes_created: u64,
 }
@@ -80,6 +81,7 @@ impl Threads {
             by_tid: FxHashMap::default(),
             gone: Vec::new(),
             running: Overlap::default(),
+            running_over_time: Series::new(begin),
             created: 0,
             processes_created: 0,
         }
@@ -112,6 +114,7 @@ impl Threads {
         if !clipped {
             let since = usage.running.unwrap_or(begin).max(begin);
             self.running.add(since, left);
+            self.running_over_time.add(since, left);
             if left >= begin {
                 if interval.flags & off_cpu::VOLUNTARY != 0 {
                     usage.voluntary += 1;
@@ -177,6 +180,7 @@ impl Threads {
             // What it has run since its last record only the clock on the wall tells.
             usage.on_cpu += at.since(since);
             self.running.add(since, at);
+            self.running_over_time.add(since, at);
         }
     }
 
@@ -213,5 +217,8 @@ impl Threads {
 
     pub(super) fn running(&self) -> &Overlap {
         &self.running
+    }
+    pub(super) fn running_over_time(&self) -> &Series {
+        &self.running_over_time
     }
 }

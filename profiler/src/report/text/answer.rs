@@ -23,6 +23,16 @@ pub(super) fn answer(explanation: &Explanation) -> String {
     let who = who(&explanation.target);
     let window = seconds(explanation.window_s);
     let mean = fmt_us(requests.latency_us.mean);
+    if requests.count > 1
+        && let Some(first) = explanation.findings.first()
+    {
+        return format!(
+            "{who}: {} requests in {window}; a request takes {mean}, the slowest 1 % {}. {}",
+            fmt_count(requests.count),
+            fmt_us(total(&explanation.breakdown_us.p99)),
+            first.summary
+        );
+    }
     let causes = causes(&explanation.breakdown_us.mean);
     match requests.count {
         0 => format!("{who}: no request was answered in {window}."),

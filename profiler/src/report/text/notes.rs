@@ -8,7 +8,10 @@ use super::{
     counted,
     layout::{paragraph, shown},
 };
-use crate::units::{fmt_count, fmt_us};
+use crate::{
+    clock::State,
+    units::{fmt_count, fmt_us},
+};
 
 /// What was lost, in sentences that stand right below the answer; empty when nothing was.
 pub(super) fn losses(explanation: &Explanation) -> Vec<String> {
@@ -69,6 +72,12 @@ fn notes(explanation: &Explanation) -> Vec<String> {
             notes.push(never_answered(requests.unanswered));
         }
     }
+    if let Some(share) = unseen(explanation) {
+        notes.push(format!(
+            "for {share:.0} % of the time no thread was seen to work on the request after it had been read: it waited in a queue of the server's own, \
+             or was worked on by a thread that nobody woke for it, which the kernel's events do not tell"
+        ));
+    }
     if requests.without_arrival > 0 {
         let what = counted(requests.without_arrival, "request begins", "requests begin");
         notes.push(format!("{what} with the first read: when they arrived is not known, so what they waited before is missing"));
@@ -79,6 +88,15 @@ fn notes(explanation: &Explanation) -> Vec<String> {
         );
     }
     notes
+}
+
+/// Share of the time, in percent, of which the kernel's events do not tell more than that the request had been read; `None` where it is small.
+fn unseen(explanation: &Explanation) -> Option<f64> {
+    const LEAST: f64 = 5.0;
+    let times = &explanation.breakdown_us.mean.0;
+    let (_, unseen) = times.iter().find(|(state, _)| *state == State::AppQueue)?;
+    let share = unseen / times.iter().map(|(_, time)| time).sum::<f64>() * 100.0;
+    (share >= LEAST).then_some(share)
 }
 
 /// What whywait itself took.

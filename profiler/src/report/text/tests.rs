@@ -3,11 +3,13 @@
 use super::*;
 use crate::{
     clock::State,
+    fingerprint::{Lag, Little, Loop, ModelId, Worker},
     report::counters::{Counters, Delays},
     report::explanation::{
         AtOnce, Breakdown, Breakdowns, Group, Latency, Lost, Model, Overhead, PerRequest, Requests, Target,
         ThreadUse, Without,
     },
+    units::{Pid, Tid},
 };
 
 fn text(explanation: &Explanation) -> String {
@@ -60,7 +62,19 @@ fn idle() -> Explanation {
         },
         concurrency: AtOnce { mean: 0.0, max: 0 },
         parallelism: AtOnce { mean: 0.0, max: 0 },
-        model: Model { id: "unknown", confidence: 0.0, processes: 1, threads: 1, evidence: Vec::new() },
+        model: Model {
+            id: ModelId::Unknown,
+            confidence: 0.0,
+            processes: 1,
+            threads: 1,
+            evidence: Vec::new(),
+            roles: Vec::new(),
+            pool: None,
+            loops: Vec::new(),
+            workers: Vec::new(),
+        },
+        series: Vec::new(),
+        little: None,
         breakdown_us: Breakdowns { mean: times(&[]), p99: times(&[]) },
         per_request: PerRequest {
             context_switches: 0.0,
@@ -94,6 +108,38 @@ fn idle() -> Explanation {
     }
 }
 
+/// Two processes, of which one does most.
+fn prefork() -> Model {
+    let worker = |pid, accepted, useless_wakeups, requests| Worker {
+        pid: Pid(pid),
+        threads: 1,
+        accepted,
+        useless_wakeups,
+        requests,
+        busy: 0.5,
+    };
+    Model {
+        id: ModelId::Prefork,
+        confidence: 0.95,
+        processes: 3,
+        threads: 3,
+        evidence: vec![
+            "2 processes serve 48,409 requests: each is one event loop".to_owned(),
+            "they accepted 16 connections themselves".to_owned(),
+        ],
+        loops: vec![Loop {
+            tid: Tid(4497),
+            pid: Pid(4497),
+            busy: 0.5,
+            turns_per_second: 100.0,
+            requests: 43_568,
+            lag_us: Lag { mean: 27.0, p99: 300.0, max: 1_700.0 },
+        }],
+        workers: vec![worker(4497, 12, 10, 43_568), worker(4498, 4, 2, 4_841)],
+        ..idle().model
+    }
+}
+
 /// A server whose requests wait for a CPU.
 fn busy() -> Explanation {
     use State::{Disk, OnCpu, Other, RecvQueue, RunQueue};
@@ -109,7 +155,13 @@ fn busy() -> Explanation {
         },
         concurrency: AtOnce { mean: 3.68, max: 17 },
         parallelism: AtOnce { mean: 1.9, max: 2 },
-        model: Model { processes: 3, threads: 3, ..idle().model },
+        model: prefork(),
+        little: Some(Little {
+            in_flight: 12.0,
+            rate_times_latency: 3.68,
+            holds: false,
+            why: "8 requests were read and not answered by the end.".to_owned(),
+        }),
         breakdown_us: Breakdowns {
             mean: times(&[(RunQueue, 148.2), (OnCpu, 70.3), (RecvQueue, 9.48), (Other, 0.02)]),
             p99: times(&[(RunQueue, 5_664.0), (OnCpu, 177.0), (Disk, 59.0)]),
@@ -151,6 +203,14 @@ waiting for the disk           disk            0 µs    0 %             59.0 µs
 Latency     mean 228 µs, p50 114 µs, p90 456 µs, p99 4.56 ms, p99.9 5.93 ms, max 6.84 ms
 At once     3.68 requests in flight in the mean, 17 at most (concurrency); 1.90 threads on a CPU in
             the mean, 2 at most (parallelism), of 3 threads in 3 processes
+Model       processes that share the listening socket (prefork, 95 % sure): 2 processes serve 48,409
+            requests: each is one event loop; they accepted 16 connections themselves
+Loop        busy for 50 % of the time; a request waits 27.0 µs for it in the mean, 300 µs at p99,
+            1.70 ms at most
+Processes   the busiest of 2 served 90 % of the requests; they were woken 12 times for nothing,
+            beside 16 connections that they accepted
+Check       12.0 requests in flight, and 3.68 by rate times latency (Little's law): 8 requests were
+            read and not answered by the end.
 Each costs  2.10 context switches (0.30 of them lost the CPU to another thread), 9.00 system calls,
             <0.01 moves to another CPU
 
@@ -220,6 +280,14 @@ waiting for the disk           disk            0 µs    0 %             59.0 µs
 Latency     mean 228 µs, p50 114 µs, p90 456 µs, p99 4.56 ms, p99.9 5.93 ms, max 6.84 ms
 At once     3.68 requests in flight in the mean, 17 at most (concurrency); 1.90 threads on a CPU in
             the mean, 2 at most (parallelism), of 3 threads in 3 processes
+Model       processes that share the listening socket (prefork, 95 % sure): 2 processes serve 48,409
+            requests: each is one event loop; they accepted 16 connections themselves
+Loop        busy for 50 % of the time; a request waits 27.0 µs for it in the mean, 300 µs at p99,
+            1.70 ms at most
+Processes   the busiest of 2 served 90 % of the requests; they were woken 12 times for nothing,
+            beside 16 connections that they accepted
+Check       12.0 requests in flight, and 3.68 by rate times latency (Little's law): 8 requests were
+            read and not answered by the end.
 Each costs  2.10 context switches (0.30 of them lost the CPU to another thread), 9.00 system calls,
             <0.01 moves to another CPU
 
@@ -256,4 +324,17 @@ fn a_target_without_ports_is_told_how_to_be_found() {
     assert!(text(&hidden).contains("--port N finds who listens"), "{}", text(&hidden));
     hidden.requests.in_flight = 2;
     assert!(text(&hidden).contains("2 requests were read and are not answered yet"), "{}", text(&hidden));
+}
+
+/// What kernel events cannot tell is said, where it is more than a little.
+#[test]
+fn time_of_which_nothing_is_known_is_said_to_be_so() {
+    let mut pool = busy();
+    assert!(!text(&pool).contains("no thread was seen"), "{}", text(&pool));
+    pool.breakdown_us.mean = times(&[(State::AppQueue, 60.0), (State::OnCpu, 140.0)]);
+    assert!(
+        text(&pool).contains("for 30 % of the time no thread was seen to work on the"),
+        "{}",
+        text(&pool)
+    );
 }

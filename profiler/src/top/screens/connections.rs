@@ -7,7 +7,7 @@ use crate::{
         canvas::{Align, Canvas, Column},
         view::View,
     },
-    units::{fmt_count, fmt_us},
+    units::{fmt_count, fmt_us, rounded},
 };
 
 const COLUMNS: [Column; 9] = [
@@ -65,7 +65,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
             (Side::Called, true) => "service",
             (Side::Called, false) => "downstream",
         };
-        let rate = |count: u64| fmt_count(crate::top::answer::rounded(span.per_second(count)));
+        let rate = |count: u64| fmt_count(rounded(span.per_second(count)));
         let cells = [
             side.to_owned(),
             peer.name.to_string(),

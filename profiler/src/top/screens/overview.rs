@@ -4,11 +4,11 @@ use super::{Rows, heat, stack};
 use crate::{
     live::{Link, Series, links},
     top::{
-        answer::{answer, mostly, rounded},
+        answer::{answer, mostly},
         canvas::{Align, Canvas, Column, wrap},
         view::View,
     },
-    units::{fmt_count, fmt_us},
+    units::{fmt_count, fmt_us, rounded},
 };
 
 /// Columns of the legend beside the chart.
@@ -75,10 +75,9 @@ fn findings(view: &View, canvas: &mut Canvas, y: u16) -> u16 {
     let room = if canvas.height() < 30 { 1 } else { 3 };
     let mut row = y;
     for finding in explanation.findings.iter().take(room) {
-        let Some(summary) = finding.get("summary").and_then(serde_json::Value::as_str) else { continue };
         let style = canvas.theme.warn();
         let x = canvas.text(0, row, "▶ ", style);
-        canvas.text(x, row, summary, style);
+        canvas.text(x, row, &finding.summary, style);
         row += 1;
     }
     row

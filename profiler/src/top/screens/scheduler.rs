@@ -3,8 +3,8 @@
 use super::Rows;
 use crate::{
     live::Latencies,
-    top::{answer::rounded, canvas::Canvas, view::View},
-    units::{fmt_count, fmt_percent, fmt_us},
+    top::{canvas::Canvas, view::View},
+    units::{fmt_count, fmt_percent, fmt_us, rounded},
 };
 
 /// Columns of a label.

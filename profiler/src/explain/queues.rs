@@ -1,0 +1,96 @@
+//! What requests that nobody has taken up are charged to.
+//!
+//! Time in a queue has a cause of its own only where more workers would help. A request that waits for a worker which itself
+//! waits for a lock waits for the lock, whatever the number of workers; behind a request that keeps an event loop it waits for that one; and where
+//! all requests are cheap and the queue is there because there are many of them, nothing is wrong.
+
+use super::{facts::Facts, times::Times};
+use crate::clock::State;
+
+/// Microseconds of work below which a request is cheap: a queue of such requests is load, and no fault of the server.
+pub const CHEAP_US: f64 = 1_000.0;
+
+/// Share of its CPUs (or of a loop's one) from which on the target has no more to give.
+pub const SATURATED: f64 = 0.8;
+
+/// Microseconds of a slow request's queues by what they are charged to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Queues {
+    /// Behind something that keeps the event loop.
+    pub blocked: f64,
+    /// For want of workers.
+    pub workers: f64,
+    /// To what the workers wait for, by state.
+    pub roots: Times,
+}
+
+/// Charges the queues of the slow requests.
+pub fn charge(facts: &Facts) -> Queues {
+    let queue = facts.slow.queued();
+    let blocked = facts.blockers.iter().map(|blocker| blocker.slow_us).sum::<f64>().min(queue);
+    let mut queues = Queues { blocked, ..Queues::default() };
+    if facts.loops > 0 && facts.workers.is_none() {
+        // Behind many short pieces of work: where they are not cheap, the loop's CPU is full.
+        if facts.all[State::OnCpu] >= CHEAP_US && facts.loop_busy >= SATURATED {
+            queues.roots[State::OnCpu] = queue - blocked;
+        }
+    } else if facts.all.service() >= CHEAP_US {
+        before_workers(facts, queue - blocked, &mut queues);
+    }
+    queues
+}
+
+/// Charges a queue to what workers do while they are busy.
+fn before_workers(facts: &Facts, queue: f64, queues: &mut Queues) {
+    let service = facts.all.service();
+    for (state, time) in facts.all.iter() {
+        let part = queue * time / service;
+        match state {
+            State::AcceptQueue | State::RecvQueue | State::AppQueue => {}
+            State::Lock | State::KernelLock | State::RunQueue => queues.roots[state] = part,
+            State::OnCpu if facts.parallelism >= SATURATED * facts.cpus => queues.roots[state] = part,
+            _ => queues.workers += part,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::{
+        Blocker,
+        testing::{near, times},
+    };
+
+    fn pool(service: &[(State, f64)]) -> Facts {
+        let times = times(&[&[(State::RecvQueue, 10_000.0)], service].concat());
+        Facts { requests: 1_000, all: times, slow: times, cpus: 2.0, parallelism: 1.0, ..Facts::default() }
+    }
+
+    #[test]
+    fn a_queue_before_workers_that_wait_for_a_lock_is_the_locks() {
+        let queues = charge(&pool(&[(State::Lock, 3_000.0), (State::Sleep, 1_000.0)]));
+        assert!(near(queues.roots[State::Lock], 7_500.0) && near(queues.workers, 2_500.0));
+    }
+
+    #[test]
+    fn a_queue_of_cheap_requests_is_load() {
+        assert_eq!(charge(&pool(&[(State::OnCpu, 100.0)])), Queues::default());
+    }
+
+    #[test]
+    fn more_workers_help_as_long_as_there_are_cpus_for_them() {
+        let mut facts = pool(&[(State::OnCpu, 5_000.0)]);
+        assert!(near(charge(&facts).workers, 10_000.0));
+        facts.parallelism = 1.9;
+        assert!(near(charge(&facts).roots[State::OnCpu], 10_000.0));
+    }
+
+    #[test]
+    fn on_a_loop_it_is_what_keeps_the_loop() {
+        let mut facts = pool(&[(State::OnCpu, 100.0)]);
+        facts.loops = 1;
+        facts.blockers = vec![Blocker { slow_us: 8_000.0, ..Blocker::default() }];
+        assert!(near(charge(&facts).blocked, 8_000.0));
+    }
+}

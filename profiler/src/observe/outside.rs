@@ -1,0 +1,108 @@
+//! Looks at serving processes from outside, while they serve: what the concurrency model cannot be told by from events alone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    fingerprint::{Behaviour, Listener, Outside},
+    platform::{
+        mappings::mappings,
+        proc,
+        sockets::{TcpSocket, open_tcp_sockets},
+    },
+    units::Pid,
+};
+
+/// Processes that are looked at. With more, those that came first speak for the others.
+const MOST: usize = 32;
+/// Processes that do not serve and are looked at as well, once: they may have a listening socket of their own.
+const MOST_IDLE: usize = 32;
+/// Looks at each…
+const LOOKS: u32 = 2;
+/// …this long after one another: when it was looked at first it may have just begun.
+const BETWEEN: Duration = Duration::from_millis(700);
+/// The first process of the machine, which may hold sockets for services and is nobody's master.
+const INIT: Pid = Pid(1);
+
+/// Parts of names of libraries that have no other purpose than to switch stacks in user space.
+const STACK_SWITCHERS: [&str; 5] = ["greenlet", "boost_context", "boost_coroutine", "boost_fiber", "swoole"];
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub struct Onlooker {
+    looks: BTreeMap<Pid, (u32, Instant)>,
+    idle: BTreeSet<Pid>,
+    outside: Outside,
+}
+
+impl Onlooker {
+    /// Looks at processes that serve and have not been looked at often enough.
+    pub fn tick(&mut self, behaviour: &Behaviour) {
+        let now = Instant::now();
+        for pid in behaviour.serving() {
+            let looked = self.looks.get(&pid).copied();
+            let due = match looked {
+                None => self.looks.len() < MOST,
+                Some((looks, last)) => looks < LOOKS && now.duration_since(last) >= BETWEEN,
+            };
+            if due {
+                self.looks.insert(pid, (looked.map_or(0, |(looks, _)| looks) + 1, now));
+                self.look(pid);
+            }
+        }
+        if !self.looks.is_empty() && self.idle.len() < MOST_IDLE {
+            for pid in behaviour.pids() {
+                if self.idle.len() < MOST_IDLE && !self.looks.contains_key(&pid) && self.idle.insert(pid) {
+                    self.look(pid);
+                }
+            }
+        }
+    }
+
+    /// What was seen.
+    pub fn outside(&self) -> &Outside {
+        &self.outside
+    }
+
+    /// Looks at a process. One that has ended, or lets nobody look, stays unknown.
+    fn look(&mut self, pid: Pid) {
+        let Ok(sockets) = open_tcp_sockets(pid) else { return };
+        let parent =
+            proc::parent_of(pid).ok().filter(|parent| *parent != INIT && parent.0 != std::process::id());
+        let parent_sockets = parent.and_then(|parent| open_tcp_sockets(parent).ok()).unwrap_or_default();
+        let (listeners, parent_listeners) = (listening(&sockets), listening(&parent_sockets));
+        let ports = || listeners.iter().chain(&parent_listeners).map(|listener| listener.port);
+        let connections = sockets
+            .iter()
+            .filter(|socket| !socket.listens && ports().any(|port| port == socket.port))
+            .count();
+        let mapped = mappings(pid).unwrap_or_default();
+        let threads = proc::thread_count(pid).unwrap_or(1);
+        let stack_switcher = mapped
+            .code
+            .iter()
+            .find(|name| STACK_SWITCHERS.iter().any(|switcher| name.contains(switcher)))
+            .cloned();
+        let spare_stacks = mapped.stacks.saturating_sub(threads.saturating_sub(1));
+        let known = self.outside.processes.entry(pid).or_default();
+        // Stacks and connections belong together: of two looks the one that saw more is the better one.
+        if connections >= known.connections {
+            (known.connections, known.spare_stacks) = (connections, spare_stacks);
+        }
+        known.parent = parent;
+        known.listeners = listeners;
+        known.parent_listeners = parent_listeners;
+        known.threads = threads;
+        known.stack_switcher = stack_switcher;
+    }
+}
+
+fn listening(sockets: &[TcpSocket]) -> Vec<Listener> {
+    sockets
+        .iter()
+        .filter(|socket| socket.listens)
+        .map(|socket| Listener { port: socket.port, address: socket.address.clone(), inode: socket.inode })
+        .collect()
+}
