@@ -90,6 +90,7 @@ fn large(number: u64, end: Ns, latency: u64, routes: &mut Routes) -> Request {
         touched_by_loss: false,
         path: vec![piece; 64],
         owners: vec![Tid(1); 64],
+        called: crate::clock::Called::default(),
     }
 }
 

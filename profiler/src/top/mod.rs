@@ -120,6 +120,10 @@ async fn show(mut snapshots: watch::Receiver<Arc<Snapshot>>, theme: Theme, fps: 
                 std::mem::take(&mut changed).then_some(Wish::Redraw)
             }
         };
+        // A thread has panicked, and said so on the terminal that is whole again.
+        if !terminal::is_taken() {
+            return Ok(());
+        }
         match wish {
             Some(Wish::Quit) => return Ok(()),
             Some(Wish::Suspend) => {

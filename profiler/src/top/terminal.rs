@@ -34,6 +34,11 @@ pub fn give_back() {
     }
 }
 
+/// Whether the terminal is ours still: a panic gives it back.
+pub fn is_taken() -> bool {
+    TAKEN.load(Ordering::SeqCst)
+}
+
 fn take() -> io::Result<()> {
     enable_raw_mode()?;
     TAKEN.store(true, Ordering::SeqCst);
