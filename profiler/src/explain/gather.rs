@@ -43,6 +43,7 @@ pub fn gather(observation: &Observation) -> Facts {
         parallelism: over_time(total.on_cpu),
         runnable: over_time(total.run_queue),
         involuntary: each(total.involuntary),
+        cpu_per_request_us: each(total.on_cpu) / 1e3,
         in_service: over_time(ledger.service_ns()),
         model: fingerprint.id,
         workers: workers(fingerprint),
