@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     fingerprint::Fingerprint,
+    locks::Names,
     platform::{
         cgroup,
         clock::monotonic,
@@ -170,6 +171,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         pipeline.loss();
     }
     pipeline.finish(end);
+    Names::default().give(pipeline.locks_mut());
     let fingerprint = pipeline.behaviour().fingerprint(onlooker.outside());
     let observation = Observation {
         command: target.command.clone(),
