@@ -7,6 +7,7 @@ use crate::{
     decode::{Event, Gaps, Reorder, Routes, decode},
     explain::Ledger,
     fingerprint::Behaviour,
+    locks::Locks,
     units::Ns,
     window::Window,
 };
@@ -26,6 +27,7 @@ pub struct Pipeline {
     window: Window,
     behaviour: Behaviour,
     ledger: Ledger,
+    locks: Locks,
     done: Vec<Request>,
     sink: Option<Sink>,
     unreadable: u64,
@@ -44,6 +46,7 @@ impl Pipeline {
             window: Window::new(begin),
             behaviour: Behaviour::new(begin),
             ledger: Ledger::default(),
+            locks: Locks::default(),
             done: Vec::new(),
             sink,
             unreadable: 0,
@@ -104,6 +107,7 @@ impl Pipeline {
         self.window.event(event);
         self.behaviour.event(event);
         self.ledger.event(event);
+        self.locks.event(event);
     }
 
     fn pass_on(&mut self) {
@@ -114,6 +118,7 @@ impl Pipeline {
             self.window.request(&request);
             self.behaviour.request(&request);
             self.ledger.request(&request);
+            self.locks.request(&request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
@@ -152,6 +157,16 @@ impl Pipeline {
     /// What findings are told from, beside the window.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Locks that requests waited for.
+    pub fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    /// The same, to name them.
+    pub fn locks_mut(&mut self) -> &mut Locks {
+        &mut self.locks
     }
 
     /// What the clock counted beside the requests.

@@ -10,6 +10,7 @@ use crate::{
         AtOnce, Breakdown, Breakdowns, Group, Latency, Lost, Model, Overhead, PerRequest, Requests, Target,
         ThreadUse, Without,
     },
+    report::locks::Locks,
     units::{Pid, Tid},
 };
 
@@ -102,6 +103,7 @@ fn idle() -> Explanation {
             kernel_locks: Vec::new(),
             system_calls: Vec::new(),
         },
+        locks: Locks::default(),
         threads: vec![thread(4496, 12.0), thread(4497, 0.0)],
         without: Vec::new(),
         sockets_by: "socket_tracepoints",
