@@ -12,6 +12,7 @@ pub mod decode;
 pub mod explain;
 pub mod fingerprint;
 pub mod live;
+pub mod locks;
 pub mod observe;
 pub mod platform;
 pub mod probe;

@@ -6,6 +6,7 @@
 mod connection;
 mod exchange;
 mod hold;
+mod lock_wait;
 mod off_cpu;
 mod request;
 mod state;
@@ -23,6 +24,7 @@ use rustc_hash::FxHashMap;
 use whywait_ebpf::abi::{Conn, SockState, born, role};
 
 pub use hold::Hold;
+pub use lock_wait::{InHand, LockWait};
 pub use request::{Called, Request, RequestId, StartedAt};
 pub use state::{State, StateTimes};
 pub use timeline::Piece;

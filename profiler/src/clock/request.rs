@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{
+    lock_wait::LockWait,
     state::{State, StateTimes},
     thread::{Stretch, Thread},
     timeline::{Piece, Rank, Timeline},
@@ -65,6 +66,8 @@ pub struct Request {
     pub times: StateTimes,
     /// Services that it waited for; their times may overlap.
     pub called: Called,
+    /// Waits for locks of the threads that worked on it, the first so many; they may begin before it does, and overlap.
+    pub lock_waits: Vec<LockWait>,
     /// Bytes that were read.
     pub received: Bytes,
     /// Bytes that were written.

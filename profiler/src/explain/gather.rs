@@ -6,6 +6,7 @@ use super::{
     SLOWEST,
     facts::{Births, Blocker, Facts, PeerFacts, Workers},
     ledger::{Holds, Kind as Born, Ledger, PeerId, overlapping},
+    locks::{kernel_locks, lock_facts},
     times::Times,
 };
 use crate::{
@@ -43,6 +44,7 @@ pub fn gather(observation: &Observation) -> Facts {
         parallelism: over_time(total.on_cpu),
         runnable: over_time(total.run_queue),
         involuntary: each(total.involuntary),
+        cpu_per_request_us: each(total.on_cpu) / 1e3,
         in_service: over_time(ledger.service_ns()),
         model: fingerprint.id,
         workers: workers(fingerprint),
@@ -50,8 +52,8 @@ pub fn gather(observation: &Observation) -> Facts {
         loop_busy: fingerprint.loops.iter().map(|one| one.busy).fold(0.0, f64::max),
         blockers: blockers(&slowest, ledger.holds(), &loops(fingerprint)),
         peers: peers(ledger, &slowest, requests),
-        locks: Vec::new(),
-        kernel_locks: Vec::new(),
+        locks: lock_facts(observation.pipeline.locks()),
+        kernel_locks: kernel_locks(observation),
         cpu_waits: observation.cpu.waits.clone(),
         threads: births(&ledger.births().threads, requests),
         processes: births(&ledger.births().processes, requests),

@@ -25,6 +25,7 @@ pub fn request(id: u64, start: Ns, latency: u64) -> Request {
         end: start.plus(latency),
         times,
         called: Called::new(),
+        lock_waits: Vec::new(),
         received: Bytes(10),
         sent: Bytes(10),
         touched_by_loss: false,

@@ -8,6 +8,7 @@ use crate::{
     explain::Ledger,
     fingerprint::Behaviour,
     live::History,
+    locks::Locks,
     units::{Ns, Tid},
     window::Window,
 };
@@ -35,6 +36,7 @@ pub struct Pipeline {
     window: Window,
     behaviour: Behaviour,
     ledger: Ledger,
+    locks: Locks,
     done: Vec<Request>,
     sink: Option<Sink>,
     live: Option<Box<Live>>,
@@ -54,6 +56,7 @@ impl Pipeline {
             window: Window::new(begin),
             behaviour: Behaviour::new(begin),
             ledger: Ledger::default(),
+            locks: Locks::default(),
             done: Vec::new(),
             sink,
             live: None,
@@ -120,11 +123,13 @@ impl Pipeline {
     /// Ends the window, begins the one that follows at once, and returns the one that has ended, with all that is told from it. The new one
     /// begins with what is known of threads and connections, as a run does that is attached to a server.
     pub fn turn(&mut self, at: Ns) -> Self {
-        let (mut behaviour, mut ledger) = (Behaviour::new(at), Ledger::default());
+        let (mut behaviour, mut ledger, mut locks) =
+            (Behaviour::new(at), Ledger::default(), Locks::default());
         if let Some(live) = &self.live {
             for event in live.known.events(at) {
                 behaviour.event(&event);
                 ledger.event(&event);
+                locks.event(&event);
             }
         }
         let mut past = Self {
@@ -132,6 +137,7 @@ impl Pipeline {
             window: self.window.turn(at),
             behaviour: std::mem::replace(&mut self.behaviour, behaviour),
             ledger: std::mem::replace(&mut self.ledger, ledger),
+            locks: std::mem::replace(&mut self.locks, locks),
             unreadable: self.unreadable,
             slice: self.slice,
             in_slice: self.in_slice,
@@ -173,6 +179,7 @@ impl Pipeline {
         self.window.event(event);
         self.behaviour.event(event);
         self.ledger.event(event);
+        self.locks.event(event);
     }
 
     fn pass_on(&mut self) {
@@ -186,6 +193,7 @@ impl Pipeline {
             }
             self.behaviour.request(&request);
             self.ledger.request(&request);
+            self.locks.request(&request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
@@ -224,6 +232,16 @@ impl Pipeline {
     /// What findings are told from, beside the window.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Locks that requests waited for.
+    pub fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    /// The same, to name them.
+    pub fn locks_mut(&mut self) -> &mut Locks {
+        &mut self.locks
     }
 
     /// What the clock counted beside the requests.

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     fingerprint::Fingerprint,
+    locks::Names,
     platform::{
         cgroup,
         clock::monotonic,
@@ -184,6 +185,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     }
     pipeline.finish(end);
     let cpu = surroundings.facts(pipeline.window(), &own_pids(&target, &pipeline));
+    Names::default().give(pipeline.locks_mut());
     let fingerprint = pipeline.behaviour().fingerprint(onlooker.outside());
     let observation = Observation {
         command: target.command.clone(),

@@ -80,9 +80,7 @@ impl Surroundings {
         let mut used: Vec<(Pid, u64)> = now
             .processes
             .iter()
-            .filter(|(pid, used)| {
-                !own.contains(pid) && (self.cpus.is_empty() || self.cpus.contains(&used.cpu))
-            })
+            .filter(|(pid, _)| !own.contains(pid))
             .map(|(pid, used)| {
                 let before = self.at_begin.processes.get(pid).filter(|before| before.ticks <= used.ticks);
                 (*pid, used.ticks - before.map_or(0, |before| before.ticks))
@@ -112,24 +110,26 @@ impl Surroundings {
         let part = |nanos: f64| if mine + others > 0.0 { nanos / (mine + others) } else { 0.0 };
         let (throttled, quota, throttled_periods) = self.throttled(window);
         let rest = 1.0 - throttled;
-        let taken = |ticks: u64| (part(ticks as f64 * TICK) * rest).min(1.0);
-        let takers = used
+        let taken = |pid: Pid, ticks: u64| (part(ticks as f64 * self.part_here(pid) * TICK) * rest).min(1.0);
+        let mut takers: Vec<Taker> = used
             .iter()
-            .take(MOST)
+            .take(2 * MOST)
             .filter_map(|(pid, ticks)| {
                 let name = now.processes.get(pid)?.name.clone();
-                Some(Taker { name, pid: pid.0, share: taken(*ticks) })
+                Some(Taker { name, pid: pid.0, share: taken(*pid, *ticks) })
             })
             .collect();
-        let of_clients: u64 =
-            used.iter().filter(|(pid, _)| self.clients.contains(pid)).map(|(_, ticks)| ticks).sum();
+        takers.sort_by(|a, b| b.share.total_cmp(&a.share));
+        takers.truncate(MOST);
+        let of_clients = used.iter().filter(|(pid, _)| self.clients.contains(pid));
+        let of_clients: f64 = of_clients.map(|(pid, ticks)| taken(*pid, *ticks)).sum();
         let cpus = if self.cpus.is_empty() { cpu_count() } else { self.cpus.len() } as f64;
         CpuFacts {
             cpus: quota.map_or(cpus, |quota: f64| quota.min(cpus)),
             waits: CpuWaits {
                 own: part(mine) * rest,
                 others: part(others) * rest,
-                clients: taken(of_clients).min(part(others) * rest),
+                clients: of_clients.min(part(others) * rest),
                 throttled,
                 takers,
                 quota,

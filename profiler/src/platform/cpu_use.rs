@@ -12,8 +12,6 @@ pub struct Used {
     pub name: String,
     /// CPU time of it, in ticks.
     pub ticks: u64,
-    /// CPU that it ran on last.
-    pub cpu: usize,
 }
 
 /// CPU times up to a moment.
@@ -52,13 +50,9 @@ fn parse_process(text: &str) -> Option<Used> {
     // The name may contain anything, parentheses too; it ends with the last one.
     let (name, rest) = text.split_once('(')?.1.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    // Fields 14, 15 and 39 of the manual page; the first here is its third.
+    // Fields 14 and 15 of the manual page; the first here is its third.
     let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    Some(Used {
-        name: name.to_owned(),
-        ticks: number(14)? + number(15)?,
-        cpu: usize::try_from(number(39)?).ok()?,
-    })
+    Some(Used { name: name.to_owned(), ticks: number(14)? + number(15)? })
 }
 
 fn parse_cpus(text: &str) -> BTreeMap<usize, u64> {
@@ -81,7 +75,7 @@ mod tests {
     fn a_process_is_read_whatever_its_name() {
         let tail: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
         let used = parse_process(&format!("7 (a) (b) {}", tail.join(" "))).unwrap();
-        assert_eq!(used, Used { name: "a) (b".to_owned(), ticks: 29, cpu: 39 });
+        assert_eq!(used, Used { name: "a) (b".to_owned(), ticks: 29 });
     }
 
     #[test]

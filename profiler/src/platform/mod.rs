@@ -5,6 +5,7 @@ pub mod caps;
 pub mod cgroup;
 pub mod clock;
 pub mod cpu_use;
+pub mod data_symbols;
 mod error;
 pub mod kernel;
 pub mod launch;

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::counters::{Counters, counters};
+use super::{
+    counters::{Counters, counters},
+    locks::{Locks, locks},
+};
 use crate::{
     clock::State,
     explain::{Finding, findings, gather},
@@ -239,6 +242,8 @@ pub struct Explanation {
     pub threads: Vec<ThreadUse>,
     /// What the kernel counted: run queues, locks, system calls.
     pub counters: Counters,
+    /// Locks that threads waited for.
+    pub locks: Locks,
     /// What this run did without.
     pub without: Vec<Without>,
     /// How socket operations were seen: `socket_tracepoints` or `system_calls`.
@@ -411,6 +416,7 @@ pub fn explain(observation: &Observation) -> Explanation {
         },
         threads: thread_uses(window),
         counters: counters(observation),
+        locks: locks(observation),
         without: observation
             .capabilities
             .iter()

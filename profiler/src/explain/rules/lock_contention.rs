@@ -9,16 +9,22 @@ use super::{
 };
 use crate::{
     explain::facts::{LockFacts, LockFor},
+    fingerprint::ModelId,
     units::{fmt_count, fmt_us},
 };
 
 /// Microseconds of a slow request below which waiting for locks is what any server with threads does.
 const LEAST_US: f64 = 500.0;
+/// Microseconds of a slow request below which a runtime may simply have been slow to take a task up.
+const LEAST_INSIDE_US: f64 = 2_000.0;
 
 pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
     let part = facts.lock_share(LockFor::Exclusion) + facts.lock_share(LockFor::File);
     let own = facts.slow[State::Lock] * part;
     let slow_us = own + queues.roots[State::Lock] * part;
+    if own < LEAST_US && facts.model == ModelId::AsyncMultiThread {
+        return inside_the_runtime(facts, slow_us);
+    }
     if own < LEAST_US {
         return None;
     }
@@ -53,6 +59,33 @@ pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
         },
         advice: "Do less while it is held (no I/O, no computing that could be done before or after), split it by key, or use one that readers \
                  share. More threads make it worse."
+            .to_owned(),
+    })
+}
+
+/// Tasks wait for one another in a way that the kernel does not see.
+fn inside_the_runtime(facts: &Facts, slow_us: f64) -> Option<Draft> {
+    (slow_us >= LEAST_INSIDE_US).then(|| Draft {
+        id: Id::LockContention,
+        slow_us,
+        all_us: facts.all.queued(),
+        certainty: 0.6,
+        summary: format!(
+            "{} is waiting inside the process while CPUs are idle ({:.1} of {:.0} are busy): for a lock, or another thing that only so many of its \
+             tasks may have at once.",
+            share(facts, slow_us),
+            facts.parallelism,
+            facts.cpus
+        ),
+        evidence: evidence! {
+            "lock_us" => facts.slow[State::Lock],
+            "waiting_inside_us" => slow_us,
+            "cpus_busy" => facts.parallelism,
+            "cpus" => facts.cpus,
+            "cpu_us_per_request" => facts.cpu_per_request_us,
+        },
+        advice: "The runtime's own profile says which lock it is (in Go: the mutex and block profiles of pprof; in Rust: tokio-console). Do less \
+                 while it is held, or split it by key."
             .to_owned(),
     })
 }
