@@ -19,7 +19,8 @@ use super::{
     surroundings::Surroundings,
 };
 use crate::{
-    live::{Health, History, Lost, Model, Note, Snapshot, Status, Target},
+    live::{Health, History, KnownLock, Lost, Model, Note, Snapshot, Status, Target},
+    locks::{Locks, Names, Place},
     platform::{
         clock::monotonic,
         proc,
@@ -44,6 +45,8 @@ const IDLE: Duration = Duration::from_millis(200);
 const WINDOW: u64 = 5_000_000_000;
 /// How long after its beginning a window's clients are looked for, in nanoseconds.
 const CLIENTS: u64 = 1_000_000_000;
+/// Locks that are told by name.
+const LOCKS: usize = 32;
 /// Threads that are looked at one by one because nothing is heard of them.
 const SILENT: usize = 64;
 /// A thread that has sent nothing for this long, in nanoseconds, is looked at.
@@ -221,7 +224,9 @@ impl Run {
 
     /// Explains the window, and begins the next.
     fn explain(&mut self, now: Ns) -> Result<(), AttachError> {
-        let pipeline = self.pipeline.turn(now);
+        let mut pipeline = self.pipeline.turn(now);
+        Names::default().give(pipeline.locks_mut());
+        self.shown.locks = Arc::new(known_locks(pipeline.locks()));
         let cpu = self.surroundings.facts(pipeline.window(), &own_pids(&self.target, &pipeline));
         self.surroundings = Surroundings::now(&self.target.pids);
         if pipeline.window().all().count() == 0 {
@@ -259,6 +264,7 @@ impl Run {
             self.found = found;
         }
         self.shown.explanation = Some(Arc::new(explanation));
+        self.shown.explained = now;
         Ok(())
     }
 
@@ -392,6 +398,23 @@ fn lag(now: Ns, newest: Ns) -> u64 {
 pub fn named(name: &str) -> Vec<Pid> {
     let is_named = |pid: &Pid| proc::command_name(*pid).is_ok_and(|command| command == name);
     proc::all_processes().into_iter().filter(is_named).collect()
+}
+
+/// Locks of futexes, as far as they are shown.
+fn known_locks(locks: &Locks) -> Vec<KnownLock> {
+    let mut locks: Vec<_> = locks.iter().filter(|lock| lock.request_ns() > 0.0).collect();
+    locks.sort_by(|a, b| b.request_ns().total_cmp(&a.request_ns()));
+    let known = locks.into_iter().take(LOCKS).map(|lock| {
+        let (Place::Futex(address) | Place::Semaphores(address) | Place::File(address)) = lock.key().place;
+        KnownLock {
+            pid: lock.pid(),
+            address,
+            kind: lock.kind().id(),
+            name: lock.name().map(|name| name.text.clone()),
+            held: lock.held().doing,
+        }
+    });
+    known.collect()
 }
 
 fn shown_target(target: &Resolved) -> Target {
