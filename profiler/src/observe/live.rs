@@ -12,6 +12,7 @@ use crossbeam_channel::RecvTimeoutError;
 use whywait_ebpf::abi::{OffCpu, off_cpu};
 
 use super::{
+    explainer::Explainer,
     outside::Onlooker,
     pipeline::Pipeline,
     run::{Observation, ObserveError, add_children, ended, join_late, own_pids},
@@ -19,8 +20,7 @@ use super::{
     surroundings::Surroundings,
 };
 use crate::{
-    live::{Health, History, KnownLock, Lost, Model, Note, Snapshot, Status, Target},
-    locks::{Locks, Names, Place},
+    live::{Health, History, Lost, Note, Snapshot, Status, Target},
     platform::{
         clock::monotonic,
         proc,
@@ -30,7 +30,6 @@ use crate::{
         yielding::never_preempt,
     },
     probe::{AttachError, Options, Session},
-    report::explain,
     ring::Reader,
     units::{Ns, Pid, rounded},
 };
@@ -40,13 +39,11 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often somebody new is looked for while the target is gone.
 const SEEK: Duration = Duration::from_millis(250);
 /// The reader hands on what there is within a fraction of this: nothing came, so nothing is on its way.
-const IDLE: Duration = Duration::from_millis(200);
+const IDLE: Duration = Duration::from_secs(1);
 /// How long a window is that is explained.
 const WINDOW: u64 = 5_000_000_000;
 /// How long after its beginning a window's clients are looked for, in nanoseconds.
 const CLIENTS: u64 = 1_000_000_000;
-/// Locks that are told by name.
-const LOCKS: usize = 32;
 /// Threads that are looked at one by one because nothing is heard of them.
 const SILENT: usize = 64;
 /// A thread that has sent nothing for this long, in nanoseconds, is looked at.
@@ -88,6 +85,7 @@ struct Run {
     onlooker: Onlooker,
     surroundings: Surroundings,
     found: Vec<&'static str>,
+    explainer: Explainer,
 }
 
 /// CPU time of whywait itself.
@@ -142,6 +140,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         onlooker: Onlooker::default(),
         surroundings,
         found: Vec::new(),
+        explainer: Explainer::start()?,
     };
     let frame = Duration::from_secs(1) / plan.fps.max(1);
     let (mut next_frame, mut next_look, mut heard) = (Instant::now(), Instant::now(), Instant::now());
@@ -210,6 +209,7 @@ impl Run {
         self.look_at_target()?;
         self.look_at_silent(now);
         self.look_at_cost();
+        self.take_explained();
         if let Some(history) = self.pipeline.history() {
             self.shown.health.history_bytes = history.bytes();
         }
@@ -222,11 +222,9 @@ impl Run {
         Ok(())
     }
 
-    /// Explains the window, and begins the next.
+    /// Has the window explained, and begins the next.
     fn explain(&mut self, now: Ns) -> Result<(), AttachError> {
-        let mut pipeline = self.pipeline.turn(now);
-        Names::default().give(pipeline.locks_mut());
-        self.shown.locks = Arc::new(known_locks(pipeline.locks()));
+        let pipeline = self.pipeline.turn(now);
         let cpu = self.surroundings.facts(pipeline.window(), &own_pids(&self.target, &pipeline));
         self.surroundings = Surroundings::now(&self.target.pids);
         if pipeline.window().all().count() == 0 {
@@ -252,20 +250,22 @@ impl Run {
             own_cpu_ns: rounded(own_cpu_ns),
             target_ended: false,
         };
-        let explanation = explain(&observation);
-        self.shown.model = (explanation.model.confidence > 0.0).then(|| Model {
-            id: explanation.model.id.id().to_owned(),
-            confidence: explanation.model.confidence,
-            evidence: explanation.model.evidence.clone(),
-        });
-        let found: Vec<&str> = explanation.findings.iter().map(|finding| finding.id.id()).collect();
+        self.explainer.explain(now, observation);
+        Ok(())
+    }
+
+    /// Takes what has been explained since.
+    fn take_explained(&mut self) {
+        let Some(new) = self.explainer.explained().last() else { return };
+        let found: Vec<&str> = new.explanation.findings.iter().map(|finding| finding.id.id()).collect();
         if found != self.found {
             log::info!("found: {}", if found.is_empty() { "nothing".to_owned() } else { found.join(", ") });
             self.found = found;
         }
-        self.shown.explanation = Some(Arc::new(explanation));
-        self.shown.explained = now;
-        Ok(())
+        self.shown.model = new.model;
+        self.shown.locks = new.locks;
+        self.shown.explanation = Some(new.explanation);
+        self.shown.explained = new.at;
     }
 
     fn look_at_losses(&mut self) -> Result<(), AttachError> {
@@ -398,23 +398,6 @@ fn lag(now: Ns, newest: Ns) -> u64 {
 pub fn named(name: &str) -> Vec<Pid> {
     let is_named = |pid: &Pid| proc::command_name(*pid).is_ok_and(|command| command == name);
     proc::all_processes().into_iter().filter(is_named).collect()
-}
-
-/// Locks of futexes, as far as they are shown.
-fn known_locks(locks: &Locks) -> Vec<KnownLock> {
-    let mut locks: Vec<_> = locks.iter().filter(|lock| lock.request_ns() > 0.0).collect();
-    locks.sort_by(|a, b| b.request_ns().total_cmp(&a.request_ns()));
-    let known = locks.into_iter().take(LOCKS).map(|lock| {
-        let (Place::Futex(address) | Place::Semaphores(address) | Place::File(address)) = lock.key().place;
-        KnownLock {
-            pid: lock.pid(),
-            address,
-            kind: lock.kind().id(),
-            name: lock.name().map(|name| name.text.clone()),
-            held: lock.held().doing,
-        }
-    });
-    known.collect()
 }
 
 fn shown_target(target: &Resolved) -> Target {

@@ -25,7 +25,7 @@ struct Live {
 }
 
 /// Takes each finished request.
-pub type Sink = Box<dyn FnMut(&Request)>;
+pub type Sink = Box<dyn FnMut(&Request) + Send>;
 
 /// Decoding, order, clock and window in a row.
 pub struct Pipeline {
