@@ -42,6 +42,8 @@ const SEEK: Duration = Duration::from_millis(250);
 const IDLE: Duration = Duration::from_secs(1);
 /// How long a window is that is explained.
 const WINDOW: u64 = 5_000_000_000;
+/// A response of which nothing more is written for this long, in nanoseconds, is complete.
+const SETTLED: u64 = 2_000_000_000;
 /// How long after its beginning a window's clients are looked for, in nanoseconds.
 const CLIENTS: u64 = 1_000_000_000;
 /// Threads that are looked at one by one because nothing is heard of them.
@@ -195,6 +197,7 @@ impl Run {
     /// What is looked at now and then.
     fn look(&mut self) -> Result<(), ObserveError> {
         let now = monotonic();
+        self.pipeline.settle(Ns(now.0.saturating_sub(SETTLED)));
         let (begin, _) = self.pipeline.window().span();
         if now.since(begin) >= WINDOW {
             self.explain(now)?;

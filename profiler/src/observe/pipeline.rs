@@ -115,6 +115,12 @@ impl Pipeline {
         self.pass_on();
     }
 
+    /// Finishes requests that were answered before this moment.
+    pub fn settle(&mut self, before: Ns) {
+        self.clock.settle(before, &mut self.done);
+        self.pass_on();
+    }
+
     /// Requests that are not answered: how many, and when the oldest of them began.
     pub fn in_flight(&self) -> (usize, Option<Ns>) {
         self.clock.in_flight()
