@@ -1,4 +1,5 @@
 //! A fixed stream of events, as the kernel could have sent them, and what becomes of it.
+#![allow(clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 

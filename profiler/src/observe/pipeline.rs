@@ -128,6 +128,7 @@ impl Pipeline {
 
     /// Ends the window, begins the one that follows at once, and returns the one that has ended, with all that is told from it. The new one
     /// begins with what is known of threads and connections, as a run does that is attached to a server.
+    #[must_use]
     pub fn turn(&mut self, at: Ns) -> Self {
         let (mut behaviour, mut ledger, mut locks) =
             (Behaviour::new(at), Ledger::default(), Locks::default());
