@@ -96,18 +96,29 @@ impl Pipeline {
         if owed > 0 {
             self.clock.missing(owed);
         }
+        let before = self.done.len();
         self.clock.finish(end, &mut self.done);
+        self.tell_locks(before);
         self.pass_on();
         self.window.close(end);
         self.behaviour.close(end);
     }
 
     fn take(&mut self, event: &Event) {
+        let before = self.done.len();
         self.clock.apply(event, &mut self.done);
+        self.tell_locks(before);
         self.window.event(event);
         self.behaviour.event(event);
         self.ledger.event(event);
         self.locks.event(event);
+    }
+
+    /// Finished requests but the first so many go to the locks at once, which do not keep waits for long.
+    fn tell_locks(&mut self, but: usize) {
+        for request in &self.done[but..] {
+            self.locks.request(request);
+        }
     }
 
     fn pass_on(&mut self) {
@@ -118,7 +129,6 @@ impl Pipeline {
             self.window.request(&request);
             self.behaviour.request(&request);
             self.ledger.request(&request);
-            self.locks.request(&request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
