@@ -4,16 +4,16 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     SLOWEST,
-    facts::{Births, Blocker, CpuWaits, Facts, PeerFacts, Workers},
+    facts::{Births, Blocker, CpuWaits, Facts, PeerFacts, Taker, Workers},
     ledger::{Holds, Kind as Born, Ledger, PeerId, overlapping},
     times::Times,
 };
 use crate::{
     clock::{Hold, Request, RequestId, State},
+    cpu::{CpuFacts, Kind},
     decode::Route,
     fingerprint::{Fingerprint, ModelId},
     observe::Observation,
-    platform::proc::cpu_count,
     units::Tid,
 };
 
@@ -40,7 +40,7 @@ pub fn gather(observation: &Observation) -> Facts {
         all: Times::from_list(&book.mean_times_us()),
         slow: Times::from_list(&book.slowest_times_us(SLOWEST)),
         p99_us: book.quantile_us(0.99),
-        cpus: cpu_count() as f64,
+        cpus: observation.cpu.cpus as f64,
         parallelism: over_time(total.on_cpu),
         runnable: over_time(total.run_queue),
         involuntary: each(total.involuntary),
@@ -53,7 +53,7 @@ pub fn gather(observation: &Observation) -> Facts {
         peers: peers(ledger, &slowest, requests),
         locks: Vec::new(),
         kernel_locks: Vec::new(),
-        cpu_waits: CpuWaits::default(),
+        cpu_waits: cpu_waits(&observation.cpu),
         threads: births(&ledger.births().threads, requests),
         processes: births(&ledger.births().processes, requests),
         concurrency: window.concurrency().0,
@@ -61,6 +61,22 @@ pub fn gather(observation: &Observation) -> Facts {
         trace: ledger.trace().in_order(),
         keeps_loop: keeps_loop(ledger.holds(), &loops(fingerprint)),
         routes: routes(&slowest),
+    }
+}
+
+/// Of the processes that had the CPU only those are named that have nothing to do with the target's requests.
+fn cpu_waits(cpu: &CpuFacts) -> CpuWaits {
+    let strangers = cpu.takers.iter().filter(|taker| matches!(taker.kind, Kind::Other | Kind::Kernel));
+    CpuWaits {
+        own: cpu.own,
+        others: cpu.others,
+        clients: cpu.clients,
+        throttled: cpu.throttled,
+        takers: strangers
+            .map(|taker| Taker { name: taker.name.clone(), pid: taker.pid.0, share: taker.share })
+            .collect(),
+        quota: cpu.throttling.quota,
+        throttled_periods: cpu.throttling.periods,
     }
 }
 

@@ -4,10 +4,11 @@ use whywait_ebpf::abi::{Header, Plain};
 
 use crate::{
     clock::{Request, RequestClock, Tally},
+    cpu::CpuWaits,
     decode::{Event, Gaps, Reorder, Routes, decode},
     explain::Ledger,
     fingerprint::Behaviour,
-    units::Ns,
+    units::{Ns, Pid},
     window::Window,
 };
 
@@ -26,6 +27,7 @@ pub struct Pipeline {
     window: Window,
     behaviour: Behaviour,
     ledger: Ledger,
+    cpu: CpuWaits,
     done: Vec<Request>,
     sink: Option<Sink>,
     unreadable: u64,
@@ -44,6 +46,7 @@ impl Pipeline {
             window: Window::new(begin),
             behaviour: Behaviour::new(begin),
             ledger: Ledger::default(),
+            cpu: CpuWaits::new(begin),
             done: Vec::new(),
             sink,
             unreadable: 0,
@@ -104,6 +107,7 @@ impl Pipeline {
         self.window.event(event);
         self.behaviour.event(event);
         self.ledger.event(event);
+        self.cpu.event(event);
     }
 
     fn pass_on(&mut self) {
@@ -152,6 +156,16 @@ impl Pipeline {
     /// What findings are told from, beside the window.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Waits for a CPU.
+    pub fn cpu(&self) -> &CpuWaits {
+        &self.cpu
+    }
+
+    /// Processes that had a CPU that the target waited for, and of which nothing was told yet.
+    pub fn fresh_takers(&mut self) -> Vec<Pid> {
+        self.cpu.fresh()
     }
 
     /// What the clock counted beside the requests.

@@ -6,11 +6,13 @@ use crossbeam_channel::RecvTimeoutError;
 use thiserror::Error;
 
 use super::{
+    neighbours,
     outside::Onlooker,
     pipeline::{Pipeline, Sink},
     slice::{self, Slice},
 };
 use crate::{
+    cpu::CpuFacts,
     fingerprint::Fingerprint,
     platform::{
         cgroup,
@@ -56,6 +58,8 @@ pub struct Observation {
     pub pipeline: Pipeline,
     /// The concurrency model.
     pub fingerprint: Fingerprint,
+    /// Why threads waited for a CPU.
+    pub cpu: CpuFacts,
     /// Records that found no room.
     pub loss: Loss,
     /// The programs' counters.
@@ -129,6 +133,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
 
     let mut slice = Slice::of(plan.duration);
     let mut onlooker = Onlooker::default();
+    let mut neighbours = neighbours::Onlooker::new(&target.pids);
     let mut known_loss = 0;
     let mut target_ended = false;
     let began = Instant::now();
@@ -152,6 +157,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         }
         slice.tick(&mut session, &mut pipeline, elapsed);
         onlooker.tick(pipeline.behaviour());
+        neighbours.tick(&mut pipeline);
         join_late(&plan.spec, &mut target, &mut session)?;
         target_ended = ended(&mut target);
         if stop.is_set() || target_ended || plan.duration.is_some_and(|duration| elapsed >= duration) {
@@ -170,6 +176,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         pipeline.loss();
     }
     pipeline.finish(end);
+    let cpu = neighbours.finish(&mut pipeline, end);
     let fingerprint = pipeline.behaviour().fingerprint(onlooker.outside());
     let observation = Observation {
         command: target.command.clone(),
@@ -177,6 +184,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         pids: target.pids.clone(),
         pipeline,
         fingerprint,
+        cpu,
         loss,
         counters: session.counters()?,
         slice: slice.findings(),

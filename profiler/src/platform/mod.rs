@@ -4,6 +4,7 @@ pub mod btf;
 pub mod caps;
 pub mod cgroup;
 pub mod clock;
+pub mod cpu_limits;
 mod error;
 pub mod kernel;
 pub mod launch;

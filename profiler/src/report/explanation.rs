@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::counters::{Counters, counters};
+use super::{
+    counters::{Counters, counters},
+    cpu::{Cpu, cpu},
+};
 use crate::{
     clock::State,
     explain::{Finding, findings, gather},
@@ -237,6 +240,8 @@ pub struct Explanation {
     pub processes: Vec<Group>,
     /// Threads that ran or could have, most CPU time first; the first 256.
     pub threads: Vec<ThreadUse>,
+    /// Why threads waited for a CPU.
+    pub cpu: Cpu,
     /// What the kernel counted: run queues, locks, system calls.
     pub counters: Counters,
     /// What this run did without.
@@ -259,7 +264,7 @@ fn latency(book: &Book) -> Latency {
 }
 
 /// Nanoseconds are the resolution of the kernel's clock.
-fn round(us: f64) -> f64 {
+pub(super) fn round(us: f64) -> f64 {
     (us * 1e3).round() / 1e3
 }
 
@@ -355,6 +360,7 @@ pub fn explain(observation: &Observation) -> Explanation {
     let processes: std::collections::BTreeSet<u32> = threads.iter().map(|(_, usage)| usage.pid.0).collect();
     let tally = pipeline.tally();
     let fingerprint = &observation.fingerprint;
+    let facts = gather(observation);
     Explanation {
         schema: "whywait.explain/1",
         target: Target {
@@ -391,7 +397,7 @@ pub fn explain(observation: &Observation) -> Explanation {
             p99: breakdown(all.slowest_times_us(0.01)),
         },
         per_request: per_request(observation, window),
-        findings: findings(&gather(observation)),
+        findings: findings(&facts),
         lost: Lost {
             events: observation.loss.total()
                 + pipeline.unreadable()
@@ -410,6 +416,7 @@ pub fn explain(observation: &Observation) -> Explanation {
             Vec::new()
         },
         threads: thread_uses(window),
+        cpu: cpu(observation, &facts),
         counters: counters(observation),
         without: observation
             .capabilities
