@@ -117,7 +117,7 @@ pub struct CpuWaits {
     pub clients: f64,
     /// The target's control group had used up its quota.
     pub throttled: f64,
-    /// The other processes, most first.
+    /// The other processes, most first, without the clients.
     pub takers: Vec<Taker>,
     /// CPUs that the quota allows, where there is one.
     pub quota: Option<f64>,

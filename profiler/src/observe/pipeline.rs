@@ -4,11 +4,12 @@ use whywait_ebpf::abi::{Header, Plain};
 
 use crate::{
     clock::{Request, RequestClock, Tally},
+    cpu::CpuWaits,
     decode::{Event, Gaps, Reorder, Routes, decode},
     explain::Ledger,
     fingerprint::Behaviour,
     locks::Locks,
-    units::Ns,
+    units::{Ns, Pid},
     window::Window,
 };
 
@@ -28,6 +29,7 @@ pub struct Pipeline {
     behaviour: Behaviour,
     ledger: Ledger,
     locks: Locks,
+    cpu: CpuWaits,
     done: Vec<Request>,
     sink: Option<Sink>,
     unreadable: u64,
@@ -47,6 +49,7 @@ impl Pipeline {
             behaviour: Behaviour::new(begin),
             ledger: Ledger::default(),
             locks: Locks::default(),
+            cpu: CpuWaits::new(begin),
             done: Vec::new(),
             sink,
             unreadable: 0,
@@ -112,6 +115,7 @@ impl Pipeline {
         self.behaviour.event(event);
         self.ledger.event(event);
         self.locks.event(event);
+        self.cpu.event(event);
     }
 
     /// Finished requests but the first so many go to the locks at once, which do not keep waits for long.
@@ -177,6 +181,16 @@ impl Pipeline {
     /// The same, to name them.
     pub fn locks_mut(&mut self) -> &mut Locks {
         &mut self.locks
+    }
+
+    /// Waits for a CPU.
+    pub fn cpu(&self) -> &CpuWaits {
+        &self.cpu
+    }
+
+    /// Processes that had a CPU that the target waited for, and of which nothing was told yet.
+    pub fn fresh_takers(&mut self) -> Vec<Pid> {
+        self.cpu.fresh()
     }
 
     /// What the clock counted beside the requests.
