@@ -13,11 +13,11 @@ use whywait_ebpf::abi::{OffCpu, off_cpu};
 
 use super::{
     explainer::Explainer,
+    neighbours,
     outside::Onlooker,
     pipeline::Pipeline,
-    run::{Observation, ObserveError, add_children, ended, join_late, own_pids},
+    run::{Observation, ObserveError, add_children, ended, join_late},
     slice,
-    surroundings::Surroundings,
 };
 use crate::{
     live::{Health, History, Lost, Note, Snapshot, Status, Target},
@@ -44,8 +44,6 @@ const IDLE: Duration = Duration::from_secs(1);
 const WINDOW: u64 = 5_000_000_000;
 /// A response of which nothing more is written for this long, in nanoseconds, is complete.
 const SETTLED: u64 = 2_000_000_000;
-/// How long after its beginning a window's clients are looked for, in nanoseconds.
-const CLIENTS: u64 = 1_000_000_000;
 /// Threads that are looked at one by one because nothing is heard of them.
 const SILENT: usize = 64;
 /// A thread that has sent nothing for this long, in nanoseconds, is looked at.
@@ -85,7 +83,7 @@ struct Run {
     known_loss: u64,
     cost: Cost,
     onlooker: Onlooker,
-    surroundings: Surroundings,
+    neighbours: neighbours::Onlooker,
     found: Vec<&'static str>,
     explainer: Explainer,
 }
@@ -127,7 +125,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         }
     }
     let cost = Cost { at: Instant::now(), cpu_ns: proc::self_cpu_ns() };
-    let surroundings = Surroundings::now(&target.pids);
+    let neighbours = neighbours::Onlooker::new(&target.pids);
     let status = Status::Watching;
     let mut run = Run {
         spec: plan.spec,
@@ -140,7 +138,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         known_loss: 0,
         cost,
         onlooker: Onlooker::default(),
-        surroundings,
+        neighbours,
         found: Vec::new(),
         explainer: Explainer::start()?,
     };
@@ -171,6 +169,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
             next_look = now + if matches!(run.status, Status::Waiting { .. }) { SEEK } else { LOOK };
             run.look()?;
         }
+        run.neighbours.tick(&mut run.pipeline);
         let behind = !reader.batches().is_empty();
         publish(Arc::new(run.snapshot(behind)));
     }
@@ -203,10 +202,6 @@ impl Run {
             self.explain(now)?;
         }
         self.onlooker.tick(self.pipeline.behaviour());
-        if now.since(begin) >= CLIENTS {
-            let own = own_pids(&self.target, &self.pipeline);
-            self.surroundings.look_for_clients(&self.target.ports, &own);
-        }
         self.look_at_losses()?;
         join_late(&self.spec, &mut self.target, &mut self.session)?;
         self.look_at_target()?;
@@ -227,9 +222,9 @@ impl Run {
 
     /// Has the window explained, and begins the next.
     fn explain(&mut self, now: Ns) -> Result<(), AttachError> {
-        let pipeline = self.pipeline.turn(now);
-        let cpu = self.surroundings.facts(pipeline.window(), &own_pids(&self.target, &pipeline));
-        self.surroundings = Surroundings::now(&self.target.pids);
+        let mut pipeline = self.pipeline.turn(now);
+        let next = neighbours::Onlooker::new(&self.target.pids);
+        let cpu = std::mem::replace(&mut self.neighbours, next).finish(&mut pipeline, now);
         if pipeline.window().all().count() == 0 {
             return Ok(());
         }

@@ -4,12 +4,13 @@ use whywait_ebpf::abi::{Header, Plain};
 
 use crate::{
     clock::{Request, RequestClock, Tally},
+    cpu::CpuWaits,
     decode::{Event, Gaps, Reorder, Routes, decode},
     explain::Ledger,
     fingerprint::Behaviour,
     live::History,
     locks::Locks,
-    units::{Ns, Tid},
+    units::{Ns, Pid, Tid},
     window::Window,
 };
 
@@ -37,6 +38,7 @@ pub struct Pipeline {
     behaviour: Behaviour,
     ledger: Ledger,
     locks: Locks,
+    cpu: CpuWaits,
     done: Vec<Request>,
     sink: Option<Sink>,
     live: Option<Box<Live>>,
@@ -57,6 +59,7 @@ impl Pipeline {
             behaviour: Behaviour::new(begin),
             ledger: Ledger::default(),
             locks: Locks::default(),
+            cpu: CpuWaits::new(begin),
             done: Vec::new(),
             sink,
             live: None,
@@ -130,13 +133,14 @@ impl Pipeline {
     /// begins with what is known of threads and connections, as a run does that is attached to a server.
     #[must_use]
     pub fn turn(&mut self, at: Ns) -> Self {
-        let (mut behaviour, mut ledger, mut locks) =
-            (Behaviour::new(at), Ledger::default(), Locks::default());
+        let (mut behaviour, mut ledger, mut locks, mut cpu) =
+            (Behaviour::new(at), Ledger::default(), Locks::default(), CpuWaits::new(at));
         if let Some(live) = &self.live {
             for event in live.known.events(at) {
                 behaviour.event(&event);
                 ledger.event(&event);
                 locks.event(&event);
+                cpu.event(&event);
             }
         }
         let mut past = Self {
@@ -145,6 +149,7 @@ impl Pipeline {
             behaviour: std::mem::replace(&mut self.behaviour, behaviour),
             ledger: std::mem::replace(&mut self.ledger, ledger),
             locks: std::mem::replace(&mut self.locks, locks),
+            cpu: std::mem::replace(&mut self.cpu, cpu),
             unreadable: self.unreadable,
             slice: self.slice,
             in_slice: self.in_slice,
@@ -171,7 +176,9 @@ impl Pipeline {
         if owed > 0 {
             self.clock.missing(owed);
         }
+        let before = self.done.len();
         self.clock.finish(end, &mut self.done);
+        self.tell_locks(before);
         self.pass_on();
         self.window.close(end);
         self.behaviour.close(end);
@@ -182,11 +189,21 @@ impl Pipeline {
             live.history.event(event, self.clock.works_for(event.tid));
             live.known.event(event);
         }
+        let before = self.done.len();
         self.clock.apply(event, &mut self.done);
+        self.tell_locks(before);
         self.window.event(event);
         self.behaviour.event(event);
         self.ledger.event(event);
         self.locks.event(event);
+        self.cpu.event(event);
+    }
+
+    /// Finished requests but the first so many go to the locks at once, which do not keep waits for long.
+    fn tell_locks(&mut self, but: usize) {
+        for request in &self.done[but..] {
+            self.locks.request(request);
+        }
     }
 
     fn pass_on(&mut self) {
@@ -200,7 +217,6 @@ impl Pipeline {
             }
             self.behaviour.request(&request);
             self.ledger.request(&request);
-            self.locks.request(&request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
@@ -249,6 +265,16 @@ impl Pipeline {
     /// The same, to name them.
     pub fn locks_mut(&mut self) -> &mut Locks {
         &mut self.locks
+    }
+
+    /// Waits for a CPU.
+    pub fn cpu(&self) -> &CpuWaits {
+        &self.cpu
+    }
+
+    /// Processes that had a CPU that the target waited for, and of which nothing was told yet.
+    pub fn fresh_takers(&mut self) -> Vec<Pid> {
+        self.cpu.fresh()
     }
 
     /// What the clock counted beside the requests.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     counters::{Counters, counters},
+    cpu::{Cpu, cpu},
     locks::{Locks, locks},
 };
 use crate::{
@@ -240,6 +241,8 @@ pub struct Explanation {
     pub processes: Vec<Group>,
     /// Threads that ran or could have, most CPU time first; the first 256.
     pub threads: Vec<ThreadUse>,
+    /// Why threads waited for a CPU.
+    pub cpu: Cpu,
     /// What the kernel counted: run queues, locks, system calls.
     pub counters: Counters,
     /// Locks that threads waited for.
@@ -264,7 +267,7 @@ fn latency(book: &Book) -> Latency {
 }
 
 /// Nanoseconds are the resolution of the kernel's clock.
-fn round(us: f64) -> f64 {
+pub(super) fn round(us: f64) -> f64 {
     (us * 1e3).round() / 1e3
 }
 
@@ -360,6 +363,7 @@ pub fn explain(observation: &Observation) -> Explanation {
     let processes: std::collections::BTreeSet<u32> = threads.iter().map(|(_, usage)| usage.pid.0).collect();
     let tally = pipeline.tally();
     let fingerprint = &observation.fingerprint;
+    let facts = gather(observation);
     Explanation {
         schema: "whywait.explain/1",
         target: Target {
@@ -396,7 +400,7 @@ pub fn explain(observation: &Observation) -> Explanation {
             p99: breakdown(all.slowest_times_us(0.01)),
         },
         per_request: per_request(observation, window),
-        findings: findings(&gather(observation)),
+        findings: findings(&facts),
         lost: Lost {
             events: observation.loss.total()
                 + pipeline.unreadable()
@@ -415,6 +419,7 @@ pub fn explain(observation: &Observation) -> Explanation {
             Vec::new()
         },
         threads: thread_uses(window),
+        cpu: cpu(observation, &facts),
         counters: counters(observation),
         locks: locks(observation),
         without: observation

@@ -241,6 +241,7 @@ pub(super) mod tests {
             sent: Bytes(0),
             touched_by_loss: false,
             called: whywait::clock::Called::default(),
+            lock_waits: Vec::new(),
             path: Vec::new(),
             owners: Vec::new(),
         }
