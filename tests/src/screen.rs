@@ -88,7 +88,7 @@ impl Screen {
         wait_until(patience(START), || is().trim() == "0 1 0");
         assert_eq!(is().trim(), "0 1 0", "alternate screen, cursor, mouse");
         self.command("clear; stty -a | tr ' ' '\\n' | grep -cE '^(icanon|echo|isig|icrnl|opost);?$'");
-        self.wait_for("\n5\n", START);
+        self.wait_for(&format!("5\n{PROMPT}"), START);
     }
 }
 

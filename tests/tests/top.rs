@@ -3,9 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use whywait_tests::{
-    DemoServer, Load, Screen, Signal, kernel_test, panicking_dashboard, patience, slow, whywait_path,
-};
+use whywait_tests::{DemoServer, Load, Screen, Signal, kernel_test, panicking_dashboard, slow, whywait_path};
 
 const SIZE: (u16, u16) = (120, 40);
 /// How long the answer may take, from Enter on: two seconds on a quiet machine.
@@ -45,7 +43,7 @@ fn a_live_server_in_the_dashboard() {
         ("5", "futex"),
         ("6", "Waits for a CPU"),
         ("7", "127.0.0.1"),
-        ("0", "nothing was lost"),
+        ("0", "whywait itself"),
         ("?", "Letters in the charts"),
         ("1", "Where request time goes"),
     ] {
@@ -105,7 +103,7 @@ fn the_target_ends_and_comes_back() {
     screen.wait_for("HAS ENDED, waiting for somebody on port", SOON);
     let server = DemoServer::start_on("thread-pool", port);
     let load = lock_load(&server, 8);
-    screen.wait_for("waiting for a lock", patience(SOON));
+    screen.wait_for("waiting for a lock", SOON);
     load.join().expect("the load");
     screen.key("q");
     screen.assert_whole();
