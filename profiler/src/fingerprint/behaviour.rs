@@ -353,7 +353,7 @@ impl Behaviour {
         let holds = known.holds;
         let queues = match wait {
             Wait::Futex => free,
-            Wait::Epoll | Wait::Poll | Wait::One | Wait::Accept => free && holds == 0,
+            Wait::Epoll | Wait::Poll | Wait::Select | Wait::One | Wait::Accept => free && holds == 0,
             Wait::Receive | Wait::Other => false,
         };
         if queues {
