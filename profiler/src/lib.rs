@@ -15,6 +15,7 @@ pub mod observe;
 pub mod platform;
 pub mod probe;
 pub mod race;
+pub mod recording;
 pub mod report;
 pub mod ring;
 pub mod units;
