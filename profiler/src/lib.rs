@@ -15,5 +15,7 @@ pub mod probe;
 pub mod race;
 pub mod report;
 pub mod ring;
+pub mod stacks;
+pub mod symbols;
 pub mod units;
 pub mod window;

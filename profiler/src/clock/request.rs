@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{
+    origin::Parts,
     state::{State, StateTimes},
     thread::{Stretch, Thread},
     timeline::{Rank, Timeline},
@@ -55,6 +56,8 @@ pub struct Request {
     pub end: Ns,
     /// Its time by state; sums to its latency.
     pub times: StateTimes,
+    /// Where that time comes from, as far as it is known.
+    pub parts: Parts,
     /// Bytes that were read.
     pub received: Bytes,
     /// Bytes that were written.
@@ -129,7 +132,7 @@ impl Open {
     /// A thread's time goes to it.
     pub fn give(&mut self, stretches: &[Stretch], rank: Rank) {
         for stretch in stretches {
-            self.timeline.claim(stretch.from, stretch.to, stretch.state, rank);
+            self.timeline.claim_from(stretch.from, stretch.to, stretch.state, rank, stretch.origin);
         }
     }
 
@@ -155,7 +158,7 @@ impl Open {
             self.timeline.claim(*since, end, State::Downstream, Rank::Pending);
         }
         self.request.end = end;
-        self.request.times = self.timeline.finish(end);
+        (self.request.times, self.request.parts) = self.timeline.finish(end);
         Some(self.request)
     }
 }

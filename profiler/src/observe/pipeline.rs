@@ -4,7 +4,8 @@ use whywait_ebpf::abi::{Header, Plain};
 
 use crate::{
     clock::{Request, RequestClock, Tally},
-    decode::{Gaps, Reorder, Routes, decode},
+    decode::{Event, Gaps, Reorder, Routes, Traces, Unwind, decode},
+    stacks::Profile,
     units::Ns,
     window::Window,
 };
@@ -27,6 +28,8 @@ pub struct Pipeline {
     unreadable: u64,
     slice: Option<(Ns, Ns)>,
     in_slice: u64,
+    traces: Traces,
+    profile: Profile,
 }
 
 impl Pipeline {
@@ -43,11 +46,13 @@ impl Pipeline {
             unreadable: 0,
             slice: None,
             in_slice: 0,
+            traces: Traces::default(),
+            profile: Profile::default(),
         }
     }
 
-    /// Takes records one after the other, as the reader hands them on.
-    pub fn records(&mut self, mut bytes: &[u8]) {
+    /// Takes records one after the other, as the reader hands them on; `unwind` finds the callers in the stacks among them.
+    pub fn records(&mut self, mut bytes: &[u8], unwind: &mut dyn Unwind) {
         while let Some(header) = Header::from_bytes(bytes) {
             let length = header.len as usize;
             if length < size_of::<Header>() || length > bytes.len() {
@@ -59,10 +64,10 @@ impl Pipeline {
             match decode(record, &mut self.routes) {
                 Ok(mut event) => {
                     self.gaps.check(&mut event);
+                    self.traces.number(&mut event, unwind);
                     self.order.push(event);
                     while let Some(event) = self.order.pop() {
-                        self.clock.apply(&event, &mut self.done);
-                        self.window.event(&event);
+                        self.apply(&event);
                     }
                 }
                 Err(_) => self.unreadable += 1,
@@ -81,8 +86,7 @@ impl Pipeline {
     pub fn finish(&mut self, end: Ns) {
         while let Some(event) = self.order.take() {
             if event.at <= end {
-                self.clock.apply(&event, &mut self.done);
-                self.window.event(&event);
+                self.apply(&event);
             }
         }
         let owed = self.gaps.finish();
@@ -94,9 +98,16 @@ impl Pipeline {
         self.window.close(end);
     }
 
+    fn apply(&mut self, event: &Event) {
+        self.clock.apply(event, &mut self.done);
+        self.window.event(event);
+        self.profile.event(event);
+    }
+
     fn pass_on(&mut self) {
         for request in self.done.drain(..) {
             self.window.request(&request);
+            self.profile.request(&request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
@@ -125,6 +136,16 @@ impl Pipeline {
     /// The window.
     pub fn window(&self) -> &Window {
         &self.window
+    }
+
+    /// Stacks, by number.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
+    /// Which stacks requests spend their time in.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// What the clock counted beside the requests.

@@ -4,6 +4,7 @@ mod answer;
 mod groups;
 mod layout;
 mod notes;
+mod stacks;
 mod states;
 #[cfg(test)]
 mod tests;
@@ -49,7 +50,8 @@ fn write_measures(explanation: &Explanation, palette: Palette, out: &mut dyn Wri
     paragraph(out, "At once", &at_once(explanation))?;
     paragraph(out, "Each costs", &costs(explanation))?;
     groups::write("By route", &explanation.routes, palette, out)?;
-    groups::write("By process", &explanation.processes, palette, out)
+    groups::write("By process", &explanation.processes, palette, out)?;
+    stacks::write(explanation, palette, out)
 }
 
 fn latency(explanation: &Explanation) -> String {
