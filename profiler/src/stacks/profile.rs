@@ -182,3 +182,134 @@ impl Profile {
         self.places.keys()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::RequestClock,
+        decode::{StackEvent, Trace, Traces},
+    };
+    use whywait_ebpf::{
+        abi::{Conn, OffCpu, SockOp, Thread, born, op, role},
+        syscalls,
+    };
+
+    const PID: Pid = Pid(9);
+    const TID: Tid = Tid(10);
+
+    fn event(at: u64, what: What) -> Event {
+        Event { at: Ns(at), tid: TID, pid: PID, seq: 0, missing: 0, cpu: 0, spun: 0, what }
+    }
+
+    fn wait(left: u64, back: u64) -> Event {
+        let interval = OffCpu {
+            left,
+            woken: back,
+            queued: back,
+            args: [0x77, 0, 0],
+            syscall: syscalls::FUTEX,
+            flags: off_cpu::VOLUNTARY,
+            ..OffCpu::default()
+        };
+        event(back, What::OffCpu(interval))
+    }
+
+    fn stack(at: u64, taken: Taken, id: StackId) -> Event {
+        let stack = StackEvent { taken, at: Ns(at), futex: 0x77, other: Tid(0), id: Some(id), raw: None };
+        event(at, What::Stack(stack))
+    }
+
+    fn socket(at: u64, op: u8, route: Option<&str>) -> Event {
+        let route = route.map(Route::from);
+        event(at, What::Socket { op: SockOp { conn: 1, op, ret: 5, ..SockOp::default() }, route })
+    }
+
+    fn profile(events: &[Event]) -> Profile {
+        let (mut clock, mut profile, mut done) = (RequestClock::new(), Profile::default(), Vec::new());
+        for event in events {
+            clock.apply(event, &mut done);
+            profile.event(event);
+        }
+        clock.finish(Ns(1_000_000), &mut done);
+        for request in &done {
+            profile.request(request);
+        }
+        profile
+    }
+
+    fn ids() -> [StackId; 2] {
+        let mut traces = Traces::default();
+        [1, 2].map(|address| traces.intern(Trace { user: vec![address], ..Trace::default() }).unwrap())
+    }
+
+    fn begin() -> Vec<Event> {
+        vec![
+            event(1, What::Thread(Thread { how: born::FOUND, running: 1, ..Thread::default() })),
+            event(
+                2,
+                What::Conn(Conn { id: 1, sock: 5, established: 1, role: role::SERVER, ..Conn::default() }),
+            ),
+        ]
+    }
+
+    fn times(profile: &Profile, state: State, route: Option<&str>) -> FxHashMap<StackId, f64> {
+        let slice = &profile.slices[&(state, route.map(Route::from))];
+        profile.by_stack(slice)
+    }
+
+    /// One wait of three has a stack: it stands for all three, and the profile sums to the state.
+    #[test]
+    fn a_wait_without_a_stack_counts_for_those_of_its_place() {
+        let [first, _] = ids();
+        let mut events = begin();
+        events.extend([
+            socket(100, op::RECV, Some("GET /a")),
+            wait(200, 300),
+            stack(400, Taken::OffCpu, first),
+            wait(400, 600),
+            wait(700, 800),
+            socket(900, op::SEND, None),
+        ]);
+        let profile = profile(&events);
+        for route in [None, Some("GET /a")] {
+            let times = times(&profile, State::Lock, route);
+            assert_eq!(times.len(), 1);
+            assert!((times[&first] - 400.0).abs() < 1e-9, "{times:?}");
+        }
+    }
+
+    /// What another route does in the same place does not colour a route that has stacks of its own.
+    #[test]
+    fn routes_keep_their_own_stacks() {
+        let [first, second] = ids();
+        let mut events = begin();
+        for (base, route, id) in [(1_000, "GET /a", first), (2_000, "GET /b", second)] {
+            events.extend([
+                socket(base + 100, op::RECV, Some(route)),
+                stack(base + 200, Taken::OffCpu, id),
+                wait(base + 200, base + 500),
+                socket(base + 600, op::SEND, None),
+            ]);
+        }
+        let profile = profile(&events);
+        assert_eq!(times(&profile, State::Lock, Some("GET /b")).keys().collect::<Vec<_>>(), [&second]);
+        assert_eq!(times(&profile, State::Lock, None).len(), 2);
+    }
+
+    /// Three samples stand for the time on the CPU, whatever lay between them.
+    #[test]
+    fn samples_share_the_time_on_the_cpu_by_their_number() {
+        let [first, second] = ids();
+        let mut events = begin();
+        events.extend([
+            socket(100, op::RECV, Some("GET /a")),
+            stack(110, Taken::OnCpu, first),
+            stack(400, Taken::OnCpu, second),
+            stack(410, Taken::OnCpu, first),
+            socket(700, op::SEND, None),
+        ]);
+        let times = times(&profile(&events), State::OnCpu, None);
+        assert!((times[&first] - 400.0).abs() < 1e-9 && (times[&second] - 200.0).abs() < 1e-9, "{times:?}");
+    }
+}
