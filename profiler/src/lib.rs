@@ -18,5 +18,7 @@ pub mod race;
 pub mod recording;
 pub mod report;
 pub mod ring;
+pub mod stacks;
+pub mod symbols;
 pub mod units;
 pub mod window;

@@ -6,6 +6,7 @@ use whywait_ebpf::abi::{SockOp, op, sock_flag};
 use super::{
     RequestClock, busy_with,
     connection::{Role, Turn},
+    origin::Parts,
     request::{Called, Open, Request, RequestId, StartedAt},
     state::{State, StateTimes},
     thread::Thread,
@@ -132,7 +133,8 @@ impl RequestClock {
         } else {
             let mark = thread.mark.min(thread.pending.len());
             for stretch in &thread.pending[mark..] {
-                timeline.claim(stretch.from, stretch.to.min(at), stretch.state, Rank::Owner(1));
+                let to = stretch.to.min(at);
+                timeline.claim_from(stretch.from, to, stretch.state, Rank::Owner(1), stretch.origin);
             }
         }
         thread.drop_pending();
@@ -153,6 +155,7 @@ impl RequestClock {
             end: at,
             times: StateTimes::default(),
             called: Called::new(),
+            parts: Parts::default(),
             received: Bytes(op.ret.unsigned_abs()),
             sent: Bytes(0),
             touched_by_loss: false,

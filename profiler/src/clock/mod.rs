@@ -7,6 +7,7 @@ mod connection;
 mod exchange;
 mod hold;
 mod off_cpu;
+mod origin;
 mod request;
 mod state;
 mod thread;
@@ -23,12 +24,13 @@ use rustc_hash::FxHashMap;
 use whywait_ebpf::abi::{Conn, SockState, born, role};
 
 pub use hold::Hold;
+pub use origin::{Origin, Part, Parts, WaitPlace};
 pub use request::{Called, Request, RequestId, StartedAt};
 pub use state::{State, StateTimes};
 pub use wait::{Wait, classify};
 
 use crate::{
-    decode::{ConnId, Event, What},
+    decode::{ConnId, Event, StackEvent, Taken, What},
     units::{Ns, Pid, Tid},
 };
 use connection::{Connection, Role, Turn};
@@ -108,6 +110,7 @@ impl RequestClock {
                 }
             }
             What::ThreadEnd => self.thread_end(event, done),
+            What::Stack(stack) => self.stack(event, stack),
         }
     }
 
@@ -250,6 +253,16 @@ impl RequestClock {
         match request.finish() {
             Some(request) => done.push(request),
             None => self.tally.unanswered += 1,
+        }
+    }
+
+    /// A stack tells what its thread does: in the wait that begins, or on the CPU up to now.
+    fn stack(&mut self, event: &Event, stack: &StackEvent) {
+        let Some(thread) = self.threads.get_mut(&event.tid) else { return };
+        match stack.taken {
+            Taken::OffCpu => thread.stack = stack.id.map(|id| (stack.at, id)),
+            Taken::OnCpu => thread.sampled(event.at, stack.id),
+            Taken::Waker => {}
         }
     }
 

@@ -8,6 +8,7 @@ use whywait_ebpf::{
 use super::{
     RequestClock, busy_with,
     connection::{Role, Turn},
+    origin::{Origin, WaitPlace},
     request::RequestId,
     state::State,
     thread::{Handed, MOST_PENDING, Place, Stretch, Timer},
@@ -70,7 +71,9 @@ impl RequestClock {
             let thread = self.thread(tid, pid);
             // What the request waited for is what the other thread did.
             if !brought_back {
-                thread.pending.push(Stretch { from: left, to: ready, state });
+                let stack = thread.stack.filter(|(at, _)| *at == left).map(|(_, id)| id);
+                let origin = Some(Origin { place: WaitPlace::of(pid, interval), stack });
+                thread.pending.push(Stretch { from: left, to: ready, state, origin });
             }
             if busy.is_none() || doubtful {
                 thread.mark = thread.pending.len();

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{
+    origin::Parts,
     state::{State, StateTimes},
     thread::{Stretch, Thread},
     timeline::{Rank, Timeline},
@@ -63,6 +64,8 @@ pub struct Request {
     pub times: StateTimes,
     /// Services that it waited for; their times may overlap.
     pub called: Called,
+    /// Where that time comes from, as far as it is known.
+    pub parts: Parts,
     /// Bytes that were read.
     pub received: Bytes,
     /// Bytes that were written.
@@ -147,7 +150,7 @@ impl Open {
     /// A thread's time goes to it.
     pub fn give(&mut self, stretches: &[Stretch], rank: Rank) {
         for stretch in stretches {
-            self.timeline.claim(stretch.from, stretch.to, stretch.state, rank);
+            self.timeline.claim_from(stretch.from, stretch.to, stretch.state, rank, stretch.origin);
         }
     }
 
@@ -174,7 +177,7 @@ impl Open {
             self.request.waited_on(conn, end.since(since));
         }
         self.request.end = end;
-        self.request.times = self.timeline.finish(end);
+        (self.request.times, self.request.parts) = self.timeline.finish(end);
         Some(self.request)
     }
 }

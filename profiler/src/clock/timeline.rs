@@ -8,7 +8,10 @@ use std::cmp::Reverse;
 
 use smallvec::SmallVec;
 
-use super::state::{State, StateTimes};
+use super::{
+    origin::{Origin, Parts},
+    state::{State, StateTimes},
+};
 use crate::units::Ns;
 
 /// How much a claim is believed.
@@ -35,6 +38,8 @@ pub struct Segment {
     pub state: State,
     /// How much it is believed.
     pub rank: Rank,
+    /// Where it comes from.
+    pub origin: Option<Origin>,
 }
 
 /// Beyond this many claims the earlier part is settled, so that a long request stays small.
@@ -48,28 +53,41 @@ const USUAL: usize = 8;
 pub struct Timeline {
     settled_to: Ns,
     settled: StateTimes,
+    parts: Parts,
     claims: SmallVec<[Segment; USUAL]>,
 }
 
 impl Timeline {
     /// A timeline that begins at `start`.
     pub fn new(start: Ns) -> Self {
-        Self { settled_to: start, settled: StateTimes::default(), claims: SmallVec::new() }
+        Self {
+            settled_to: start,
+            settled: StateTimes::default(),
+            parts: Parts::default(),
+            claims: SmallVec::new(),
+        }
     }
 
     /// Adds a claim; the part of it that is settled already is ignored.
     pub fn claim(&mut self, from: Ns, to: Ns, state: State, rank: Rank) {
+        self.claim_from(from, to, state, rank, None);
+    }
+
+    /// Adds a claim of which it is known where it comes from.
+    pub fn claim_from(&mut self, from: Ns, to: Ns, state: State, rank: Rank, origin: Option<Origin>) {
         let from = from.max(self.settled_to);
         if to <= from {
             return;
         }
         if let Some(last) = self.claims.last_mut()
             && (last.to, last.state, last.rank) == (from, state, rank)
+            && origin.is_none()
+            && last.origin.is_none()
         {
             last.to = to;
             return;
         }
-        self.claims.push(Segment { from, to, state, rank });
+        self.claims.push(Segment { from, to, state, rank, origin });
     }
 
     /// Settles what lies before `until` when there are many claims.
@@ -79,12 +97,12 @@ impl Timeline {
         }
     }
 
-    /// Time by state from the start to `end`: sums to the time between the two, exactly. Claims beyond `end` do not count.
+    /// Time by state, and where it comes from, from the start to `end`: sums to the time between the two, exactly. Claims beyond `end` do not count.
     ///
     /// Must not be called with an `end` before what has been settled; the sum is then that of the settled part.
-    pub fn finish(mut self, end: Ns) -> StateTimes {
+    pub fn finish(mut self, end: Ns) -> (StateTimes, Parts) {
         self.settle(end);
-        self.settled
+        (self.settled, self.parts)
     }
 
     /// Moves the settled part on to `until`.
@@ -109,9 +127,12 @@ impl Timeline {
                 begun += 1;
             }
             open.retain(|claim| claim.to > from);
-            let state =
-                open.iter().max_by_key(|claim| claim.rank).map_or(State::AppQueue, |claim| claim.state);
+            let claim = open.iter().max_by_key(|claim| claim.rank);
+            let state = claim.map_or(State::AppQueue, |claim| claim.state);
             self.settled[state] += to.since(from);
+            if let Some((claim, origin)) = claim.and_then(|claim| Some((claim, claim.origin?))) {
+                self.parts.add(state, origin, to.since(from), claim.to == to);
+            }
         }
         self.settled_to = until;
         self.claims.retain(|claim| claim.to > until);
@@ -131,7 +152,7 @@ mod tests {
         for (from, to, state, rank) in claims {
             line.claim(Ns(*from), Ns(*to), *state, *rank);
         }
-        line.finish(Ns(end))
+        line.finish(Ns(end)).0
     }
 
     #[test]
@@ -183,7 +204,7 @@ mod tests {
                 line.claim(Ns(from), Ns(to), State::ALL[state], rank);
                 line.compact(Ns(to.min(start + length)));
             }
-            prop_assert_eq!(line.finish(Ns(start + length)).total(), length);
+            prop_assert_eq!(line.finish(Ns(start + length)).0.total(), length);
         }
     }
 }

@@ -57,6 +57,7 @@ impl Behaviour {
             What::SockState(change) => self.sock_state(event, change),
             What::Thread(thread) => self.named(event, thread),
             What::ThreadEnd => self.ended(event),
+            What::Stack(_) => {}
         }
     }
 

@@ -4,9 +4,10 @@ use whywait_ebpf::abi::{Header, Plain};
 
 use crate::{
     clock::{Request, RequestClock, Tally},
-    decode::{Event, Gaps, Reorder, Routes, decode},
+    decode::{Event, Gaps, Reorder, Routes, Traces, Unwind, decode},
     explain::Ledger,
     fingerprint::Behaviour,
+    stacks::Profile,
     units::Ns,
     window::Window,
 };
@@ -31,6 +32,8 @@ pub struct Pipeline {
     unreadable: u64,
     slice: Option<(Ns, Ns)>,
     in_slice: u64,
+    traces: Traces,
+    profile: Profile,
 }
 
 impl Pipeline {
@@ -49,11 +52,13 @@ impl Pipeline {
             unreadable: 0,
             slice: None,
             in_slice: 0,
+            traces: Traces::default(),
+            profile: Profile::default(),
         }
     }
 
-    /// Takes records one after the other, as the reader hands them on.
-    pub fn records(&mut self, mut bytes: &[u8]) {
+    /// Takes records one after the other, as the reader hands them on; `unwind` finds the callers in the stacks among them.
+    pub fn records(&mut self, mut bytes: &[u8], unwind: &mut dyn Unwind) {
         while let Some(header) = Header::from_bytes(bytes) {
             let length = header.len as usize;
             if length < size_of::<Header>() || length > bytes.len() {
@@ -65,6 +70,7 @@ impl Pipeline {
             match decode(record, &mut self.routes) {
                 Ok(mut event) => {
                     self.gaps.check(&mut event);
+                    self.traces.number(&mut event, unwind);
                     self.order.push(event);
                     while let Some(event) = self.order.pop() {
                         self.take(&event);
@@ -104,6 +110,7 @@ impl Pipeline {
         self.window.event(event);
         self.behaviour.event(event);
         self.ledger.event(event);
+        self.profile.event(event);
     }
 
     fn pass_on(&mut self) {
@@ -114,6 +121,7 @@ impl Pipeline {
             self.window.request(&request);
             self.behaviour.request(&request);
             self.ledger.request(&request);
+            self.profile.request(&request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
@@ -152,6 +160,16 @@ impl Pipeline {
     /// What findings are told from, beside the window.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Stacks, by number.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
+    /// Which stacks requests spend their time in.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// What the clock counted beside the requests.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::counters::{Counters, counters};
+use super::{
+    counters::{Counters, counters},
+    stacks::{Stacks, stacks},
+};
 use crate::{
     clock::State,
     explain::{Finding, findings, gather},
@@ -239,6 +242,8 @@ pub struct Explanation {
     pub threads: Vec<ThreadUse>,
     /// What the kernel counted: run queues, locks, system calls.
     pub counters: Counters,
+    /// Where in the code requests spend their time.
+    pub stacks: Stacks,
     /// What this run did without.
     pub without: Vec<Without>,
     /// How socket operations were seen: `socket_tracepoints` or `system_calls`.
@@ -259,7 +264,7 @@ fn latency(book: &Book) -> Latency {
 }
 
 /// Nanoseconds are the resolution of the kernel's clock.
-fn round(us: f64) -> f64 {
+pub(super) fn round(us: f64) -> f64 {
     (us * 1e3).round() / 1e3
 }
 
@@ -411,6 +416,7 @@ pub fn explain(observation: &Observation) -> Explanation {
         },
         threads: thread_uses(window),
         counters: counters(observation),
+        stacks: stacks(observation),
         without: observation
             .capabilities
             .iter()

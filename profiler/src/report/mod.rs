@@ -3,6 +3,7 @@
 mod counters;
 mod explanation;
 mod palette;
+mod stacks;
 mod text;
 
 pub use explanation::{AtOnce, Breakdown, Breakdowns, Explanation, Latency, Lost, explain};
