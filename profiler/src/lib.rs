@@ -11,6 +11,7 @@ pub mod clock;
 pub mod decode;
 pub mod explain;
 pub mod fingerprint;
+pub mod locks;
 pub mod observe;
 pub mod platform;
 pub mod probe;

@@ -30,7 +30,7 @@ pub use real::{
     Executor, Mpm, NodeApp, Pgbench, Postgres, RealServer, RedisBenchmark, apache, gunicorn, java, nginx,
     node, postgres, redis,
 };
-pub use report::{Breakdown, Group, Latency, Model, Report, STATES, ThreadUsage};
+pub use report::{Breakdown, Finding, Gain, Group, Latency, Model, Report, STATES, ThreadUsage};
 pub use rules::{Serial, kernel_test, skip};
 pub use settings::{patience, requests, slow, socket_tracepoints};
 pub use threads::{SchedTimes, Switches, sched_times, stolen_us, switches, thread_ids};

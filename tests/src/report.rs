@@ -42,6 +42,8 @@ pub struct Report {
     pub model: Model,
     /// Time by state.
     pub breakdown_us: Breakdowns,
+    /// Causes, most of the slow requests' time first.
+    pub findings: Vec<Finding>,
     /// What was lost.
     pub lost: Lost,
     /// By route.
@@ -93,6 +95,8 @@ pub struct Latency {
     pub mean: f64,
     /// Median.
     pub p50: f64,
+    /// 99 % are no slower.
+    pub p99: f64,
     /// Slowest.
     pub max: f64,
 }
@@ -124,6 +128,38 @@ pub struct Breakdowns {
     pub mean: Breakdown,
     /// Of the slowest 1 %.
     pub p99: Breakdown,
+}
+
+/// A cause.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Finding {
+    /// Its name.
+    pub id: String,
+    /// Share of the time of the slowest tenth.
+    pub share: f64,
+    /// Share of the time of all.
+    pub share_of_all: f64,
+    /// How sure it is.
+    pub confidence: f64,
+    /// What would be without it.
+    pub gain: Option<Gain>,
+    /// One sentence.
+    pub summary: String,
+    /// What it rests on.
+    pub evidence: serde_json::Value,
+    /// What to do.
+    pub advice: String,
+}
+
+/// Latency without a cause, in microseconds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Gain {
+    /// Mean.
+    pub mean_us: f64,
+    /// Median.
+    pub p50_us: f64,
+    /// 99th percentile.
+    pub p99_us: f64,
 }
 
 /// What was lost.

@@ -122,6 +122,7 @@ impl RequestClock {
         for (from, to) in thread.queued_since(start) {
             timeline.claim(from, to.min(at), State::RunQueue, Rank::Pending);
         }
+        let mut lock_waits = Vec::new();
         let previous = busy_with(&self.open, thread, tid);
         if let Some(previous) = previous {
             // It read this one in the middle of another: what it did so far was for that.
@@ -131,11 +132,17 @@ impl RequestClock {
                 request.release(tid, at);
             }
         } else {
-            let mark = thread.mark.min(thread.pending.len());
-            for stretch in &thread.pending[mark..] {
-                let to = stretch.to.min(at);
-                timeline.claim_from(stretch.from, to, stretch.state, Rank::Owner(1), stretch.origin);
+            thread.drop_before_mark();
+            for stretch in &thread.pending {
+                timeline.claim_from(
+                    stretch.from,
+                    stretch.to.min(at),
+                    stretch.state,
+                    Rank::Owner(1),
+                    stretch.origin,
+                );
             }
+            thread.give_lock_waits(&mut lock_waits);
         }
         thread.drop_pending();
         let request = RequestId(self.next_request);
@@ -156,6 +163,7 @@ impl RequestClock {
             times: StateTimes::default(),
             called: Called::new(),
             parts: Parts::default(),
+            lock_waits,
             received: Bytes(op.ret.unsigned_abs()),
             sent: Bytes(0),
             touched_by_loss: false,
@@ -170,8 +178,7 @@ impl RequestClock {
         if let Some(request) = self.open.get_mut(&id) {
             if thread.owner != Some(id) {
                 // What lies before the mark was a wait after the response to another request.
-                let mark = thread.mark.min(thread.pending.len());
-                thread.pending.drain(..mark);
+                thread.drop_before_mark();
             }
             let rank = request.own(tid, at);
             thread.give_pending(request, rank);

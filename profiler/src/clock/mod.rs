@@ -6,6 +6,7 @@
 mod connection;
 mod exchange;
 mod hold;
+mod lock_wait;
 mod off_cpu;
 mod origin;
 mod request;
@@ -24,6 +25,7 @@ use rustc_hash::FxHashMap;
 use whywait_ebpf::abi::{Conn, SockState, born, role};
 
 pub use hold::Hold;
+pub use lock_wait::{InHand, LockWait};
 pub use origin::{Origin, Part, Parts, WaitPlace};
 pub use request::{Called, Request, RequestId, StartedAt};
 pub use state::{State, StateTimes};

@@ -8,6 +8,7 @@ use whywait_ebpf::{
 use super::{
     RequestClock, busy_with,
     connection::{Role, Turn},
+    lock_wait::{InHand, LockWait},
     origin::{Origin, WaitPlace},
     request::RequestId,
     state::State,
@@ -61,6 +62,8 @@ impl RequestClock {
             };
             let busy = self.threads.get(&tid).and_then(|thread| busy_with(&self.open, thread, tid));
             let doubtful = busy.is_some_and(|request| self.settle_before(tid, request, place));
+            // Looked at before the waker's hand-over is taken back.
+            let waker_has = (state == State::Lock).then(|| self.in_hand_of_waker(interval, ready)).flatten();
             let brought_back = doubtful && self.is_brought_back(interval);
             if state == State::Lock
                 && !doubtful
@@ -74,6 +77,9 @@ impl RequestClock {
                 let stack = thread.stack.filter(|(at, _)| *at == left).map(|(_, id)| id);
                 let origin = Some(Origin { place: WaitPlace::of(pid, interval), stack });
                 thread.pending.push(Stretch { from: left, to: ready, state, origin });
+                if state == State::Lock {
+                    thread.waited_for_lock(LockWait { tid, from: left, to: ready, waker_has });
+                }
             }
             if busy.is_none() || doubtful {
                 thread.mark = thread.pending.len();
@@ -127,6 +133,14 @@ impl RequestClock {
             thread.give_pending(request, rank);
         }
         doubtful
+    }
+
+    /// What the thread had in hand that woke this one.
+    fn in_hand_of_waker(&self, interval: &OffCpu, at: Ns) -> Option<InHand> {
+        let by = Tid(interval.waker_tid);
+        let request = self.threads.get(&by)?.worked_for(at)?;
+        let open = &self.open.get(&request)?;
+        Some(InHand { request, owned: open.owner == Some(by), route: open.request.route.clone() })
     }
 
     /// Whether a thread was woken by one that has, or had, a request in hand without owning it: a member of a pool, which brings its

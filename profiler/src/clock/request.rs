@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{
+    lock_wait::LockWait,
     origin::Parts,
     state::{State, StateTimes},
     thread::{Stretch, Thread},
@@ -66,6 +67,8 @@ pub struct Request {
     pub called: Called,
     /// Where that time comes from, as far as it is known.
     pub parts: Parts,
+    /// Waits for locks of the threads that worked on it, the first so many; they may begin before it does, and overlap.
+    pub lock_waits: Vec<LockWait>,
     /// Bytes that were read.
     pub received: Bytes,
     /// Bytes that were written.

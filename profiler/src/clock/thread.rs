@@ -4,6 +4,7 @@ use std::{cmp::Reverse, collections::VecDeque};
 
 use super::{
     hold::{Hold, SHORTEST},
+    lock_wait::{LockWait, MOST_LOCK_WAITS},
     origin::{Origin, WaitPlace},
     request::{Open, RequestId},
     state::State,
@@ -69,6 +70,8 @@ pub(super) struct Thread {
     pub running: Option<Ns>,
     /// What it did since its last boundary.
     pub pending: Vec<Stretch>,
+    /// Waits for locks among these.
+    pub lock_waits: Vec<LockWait>,
     /// Beginning of what may belong to another request: what lies before is a wait after a response.
     pub mark: usize,
     /// Request that it owns, finished or not.
@@ -97,6 +100,7 @@ impl Thread {
             pid,
             running: None,
             pending: Vec::new(),
+            lock_waits: Vec::new(),
             mark: 0,
             owner: None,
             handed: None,
@@ -176,6 +180,7 @@ impl Thread {
     /// Gives what it did since its last boundary to a request.
     pub fn give_pending(&mut self, request: &mut Open, rank: Rank) {
         request.give(&self.pending, rank);
+        self.give_lock_waits(&mut request.request.lock_waits);
         self.drop_pending();
     }
 
@@ -183,6 +188,28 @@ impl Thread {
     pub fn drop_pending(&mut self) {
         self.mark = 0;
         self.pending.clear();
+        self.lock_waits.clear();
+    }
+
+    /// Forgets what it did before the mark.
+    pub fn drop_before_mark(&mut self) {
+        let mark = std::mem::take(&mut self.mark).min(self.pending.len());
+        self.pending.drain(..mark);
+        let since = self.pending.first().map_or(Ns(u64::MAX), |first| first.from);
+        self.lock_waits.retain(|wait| wait.from >= since);
+    }
+
+    /// Notes a wait for a lock that its request may have had.
+    pub fn waited_for_lock(&mut self, wait: LockWait) {
+        if self.lock_waits.len() < MOST_LOCK_WAITS {
+            self.lock_waits.push(wait);
+        }
+    }
+
+    /// Gives its waits for locks away.
+    pub fn give_lock_waits(&mut self, to: &mut Vec<LockWait>) {
+        let room = MOST_LOCK_WAITS.saturating_sub(to.len());
+        to.extend(self.lock_waits.drain(..).take(room));
     }
 
     /// It owns this request from `at` on; returns the hold that ends with it, if that was long.

@@ -55,7 +55,8 @@ pub fn classify(interval: &OffCpu) -> Wait {
         call::FCNTL if interval.args[1] == F_SETLKW || interval.args[1] == F_OFD_SETLKW => {
             Wait::State(State::Lock)
         }
-        call::WAIT4 | call::WAITID => Wait::State(State::Child),
+        // A thread that is blocked in creating a process waits until that runs another program: `vfork`.
+        call::WAIT4 | call::WAITID | call::VFORK | call::CLONE | call::CLONE3 => Wait::State(State::Child),
         call::CONNECT => Wait::Send(interval.object),
         number => by_file(interval, number, uninterruptible),
     }

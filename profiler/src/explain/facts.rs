@@ -155,6 +155,8 @@ pub struct Facts {
     pub runnable: f64,
     /// Switches by which a thread lost the CPU, for each request.
     pub involuntary: f64,
+    /// CPU time of the target for each request, whoever of its threads used it.
+    pub cpu_per_request_us: f64,
     /// Requests in the hands of a worker, in the mean.
     pub in_service: f64,
     /// The concurrency model.
@@ -203,6 +205,12 @@ impl Facts {
             }
             _ => sum.min(1.0),
         }
+    }
+
+    /// Microseconds for which a request keeps a worker, by how busy they are; 0 where there are none.
+    pub fn worker_us(&self) -> f64 {
+        let busy = self.workers.map_or(0.0, |workers| workers.count as f64 * workers.utilisation);
+        if self.requests == 0 { 0.0 } else { busy * self.seconds * 1e6 / self.requests as f64 }
     }
 
     /// The route whose slow requests spend most time by this measure, with its part of that time; `None` where it says nothing, because

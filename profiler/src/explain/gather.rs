@@ -4,8 +4,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     SLOWEST,
-    facts::{Births, Blocker, CpuWaits, Facts, PeerFacts, Workers},
+    facts::{Births, Blocker, Facts, PeerFacts, Workers},
     ledger::{Holds, Kind as Born, Ledger, PeerId, overlapping},
+    locks::{kernel_locks, lock_facts},
     times::Times,
 };
 use crate::{
@@ -13,7 +14,6 @@ use crate::{
     decode::Route,
     fingerprint::{Fingerprint, ModelId},
     observe::Observation,
-    platform::proc::cpu_count,
     units::Tid,
 };
 
@@ -40,10 +40,11 @@ pub fn gather(observation: &Observation) -> Facts {
         all: Times::from_list(&book.mean_times_us()),
         slow: Times::from_list(&book.slowest_times_us(SLOWEST)),
         p99_us: book.quantile_us(0.99),
-        cpus: cpu_count() as f64,
+        cpus: observation.cpu.cpus,
         parallelism: over_time(total.on_cpu),
         runnable: over_time(total.run_queue),
         involuntary: each(total.involuntary),
+        cpu_per_request_us: each(total.on_cpu) / 1e3,
         in_service: over_time(ledger.service_ns()),
         model: fingerprint.id,
         workers: workers(fingerprint),
@@ -51,9 +52,9 @@ pub fn gather(observation: &Observation) -> Facts {
         loop_busy: fingerprint.loops.iter().map(|one| one.busy).fold(0.0, f64::max),
         blockers: blockers(&slowest, ledger.holds(), &loops(fingerprint)),
         peers: peers(ledger, &slowest, requests),
-        locks: Vec::new(),
-        kernel_locks: Vec::new(),
-        cpu_waits: CpuWaits::default(),
+        locks: lock_facts(observation.pipeline.locks()),
+        kernel_locks: kernel_locks(observation),
+        cpu_waits: observation.cpu.waits.clone(),
         threads: births(&ledger.births().threads, requests),
         processes: births(&ledger.births().processes, requests),
         concurrency: window.concurrency().0,

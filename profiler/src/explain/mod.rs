@@ -14,6 +14,7 @@ mod facts;
 mod finding;
 mod gather;
 mod ledger;
+pub(crate) mod locks;
 mod queues;
 mod replay;
 mod rules;

@@ -5,7 +5,7 @@
 //! all requests are cheap and the queue is there because there are many of them, nothing is wrong.
 
 use super::{facts::Facts, times::Times};
-use crate::clock::State;
+use crate::{clock::State, fingerprint::ModelId};
 
 /// Microseconds of work below which a request is cheap: a queue of such requests is load, and no fault of the server.
 pub const CHEAP_US: f64 = 1_000.0;
@@ -27,31 +27,67 @@ pub struct Queues {
 /// Charges the queues of the slow requests.
 pub fn charge(facts: &Facts) -> Queues {
     let queue = facts.slow.queued();
+    let saturated = facts.parallelism >= SATURATED * facts.cpus;
+    match facts.model {
+        ModelId::AsyncMultiThread => inside_the_runtime(facts, queue, saturated),
+        ModelId::EventLoopWithPool => {
+            let mut queues =
+                behind_loops(facts, facts.slow[State::RecvQueue] + facts.slow[State::AcceptQueue]);
+            // What the threads of such a pool do is not seen request by request, but what they use is.
+            let rest = queue - queues.blocked;
+            if facts.worker_us().max(facts.cpu_per_request_us) < CHEAP_US {
+                return queues;
+            }
+            if saturated {
+                queues.roots[State::OnCpu] = rest;
+            } else {
+                queues.workers = rest;
+            }
+            queues
+        }
+        _ if facts.loops > 0 && facts.workers.is_none() => behind_loops(facts, queue),
+        _ => before_workers(facts, queue, saturated),
+    }
+}
+
+/// Where any thread takes up any task, a request that nobody works on waits for a CPU or for another task: for what only so many of them may
+/// have at once, which the kernel does not see.
+fn inside_the_runtime(facts: &Facts, queue: f64, saturated: bool) -> Queues {
+    let mut queues = Queues::default();
+    if facts.cpu_per_request_us >= CHEAP_US {
+        let root = if saturated { State::OnCpu } else { State::Lock };
+        queues.roots[root] = queue;
+    }
+    queues
+}
+
+/// Charges a queue to what keeps the loops; the rest, if the loop's CPU is full of work that is not cheap, is the CPU's.
+fn behind_loops(facts: &Facts, queue: f64) -> Queues {
     let blocked = facts.blockers.iter().map(|blocker| blocker.slow_us).sum::<f64>().min(queue);
     let mut queues = Queues { blocked, ..Queues::default() };
-    if facts.loops > 0 && facts.workers.is_none() {
-        // Behind many short pieces of work: where they are not cheap, the loop's CPU is full.
-        if facts.all[State::OnCpu] >= CHEAP_US && facts.loop_busy >= SATURATED {
-            queues.roots[State::OnCpu] = queue - blocked;
-        }
-    } else if facts.all.service() >= CHEAP_US {
-        before_workers(facts, queue - blocked, &mut queues);
+    if facts.workers.is_none() && facts.all[State::OnCpu] >= CHEAP_US && facts.loop_busy >= SATURATED {
+        queues.roots[State::OnCpu] = queue - blocked;
     }
     queues
 }
 
 /// Charges a queue to what workers do while they are busy.
-fn before_workers(facts: &Facts, queue: f64, queues: &mut Queues) {
+fn before_workers(facts: &Facts, queue: f64, saturated: bool) -> Queues {
+    let mut queues = Queues::default();
     let service = facts.all.service();
+    if service < CHEAP_US {
+        return queues;
+    }
     for (state, time) in facts.all.iter() {
         let part = queue * time / service;
         match state {
             State::AcceptQueue | State::RecvQueue | State::AppQueue => {}
             State::Lock | State::KernelLock | State::RunQueue => queues.roots[state] = part,
-            State::OnCpu if facts.parallelism >= SATURATED * facts.cpus => queues.roots[state] = part,
+            State::OnCpu if saturated => queues.roots[state] = part,
             _ => queues.workers += part,
         }
     }
+    queues
 }
 
 #[cfg(test)]
@@ -83,6 +119,15 @@ mod tests {
         let mut facts = pool(&[(State::OnCpu, 5_000.0)]);
         assert!(near(charge(&facts).workers, 10_000.0));
         facts.parallelism = 1.9;
+        assert!(near(charge(&facts).roots[State::OnCpu], 10_000.0));
+    }
+
+    #[test]
+    fn tasks_that_wait_while_cpus_are_idle_wait_for_one_another() {
+        let mut facts = pool(&[(State::OnCpu, 700.0)]);
+        (facts.model, facts.cpu_per_request_us) = (ModelId::AsyncMultiThread, 2_000.0);
+        assert!(near(charge(&facts).roots[State::Lock], 10_000.0));
+        facts.parallelism = 2.0;
         assert!(near(charge(&facts).roots[State::OnCpu], 10_000.0));
     }
 

@@ -1,6 +1,6 @@
 //! Requests and times for tests.
 
-use super::Times;
+use super::{Facts, Times, findings};
 use crate::{
     clock::{Called, Parts, Request, RequestId, StartedAt, State, StateTimes},
     decode::ConnId,
@@ -26,6 +26,7 @@ pub fn request(id: u64, start: Ns, latency: u64) -> Request {
         times,
         called: Called::new(),
         parts: Parts::default(),
+        lock_waits: Vec::new(),
         received: Bytes(10),
         sent: Bytes(10),
         touched_by_loss: false,
@@ -44,4 +45,28 @@ pub fn times(of: &[(State, f64)]) -> Times {
 /// Whether two figures are the same but for the digits that arithmetic loses.
 pub fn near(one: f64, other: f64) -> bool {
     (one - other).abs() <= 1e-6 * one.abs().max(other.abs())
+}
+
+/// A thousand requests, all made of this, on a server with two CPUs of which one is busy.
+pub fn facts(of: &[(State, f64)]) -> Facts {
+    let times = times(of);
+    Facts {
+        requests: 1_000,
+        seconds: 3.0,
+        all: times,
+        slow: times,
+        cpus: 2.0,
+        parallelism: 1.0,
+        ..Facts::default()
+    }
+}
+
+/// Ids and shares of what is found.
+pub fn found(facts: &Facts) -> Vec<(&'static str, f64)> {
+    findings(facts).iter().map(|finding| (finding.id.id(), finding.share)).collect()
+}
+
+/// Sentence of the first finding.
+pub fn sentence(facts: &Facts) -> String {
+    findings(facts).first().map(|finding| finding.summary.clone()).unwrap_or_default()
 }

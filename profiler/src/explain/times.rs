@@ -48,10 +48,10 @@ impl Times {
         State::ALL.into_iter().map(|state| (state, self[state]))
     }
 
-    /// The state that took most of the service, with its share of it.
+    /// The state that took most of the service, with its share of it. A wait for a CPU is not what a request does, but what is done to it.
     pub fn mostly(&self) -> Option<(State, f64)> {
-        let queue = [State::AcceptQueue, State::RecvQueue, State::AppQueue];
-        let service = self.service();
+        let queue = [State::AcceptQueue, State::RecvQueue, State::AppQueue, State::RunQueue];
+        let service = self.service() - self[State::RunQueue];
         self.iter()
             .filter(|(state, time)| !queue.contains(state) && *time > 0.0)
             .max_by(|a, b| a.1.total_cmp(&b.1))

@@ -4,7 +4,9 @@ mod outside;
 mod pipeline;
 mod run;
 mod slice;
+mod surroundings;
 
 pub use pipeline::{Pipeline, Sink};
 pub use run::{Observation, ObserveError, Plan, observe};
 pub use slice::Slice;
+pub use surroundings::CpuFacts;

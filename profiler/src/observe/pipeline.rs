@@ -7,6 +7,7 @@ use crate::{
     decode::{Event, Gaps, Reorder, Routes, Traces, Unwind, decode},
     explain::Ledger,
     fingerprint::Behaviour,
+    locks::Locks,
     stacks::Profile,
     units::Ns,
     window::Window,
@@ -27,6 +28,7 @@ pub struct Pipeline {
     window: Window,
     behaviour: Behaviour,
     ledger: Ledger,
+    locks: Locks,
     done: Vec<Request>,
     sink: Option<Sink>,
     unreadable: u64,
@@ -47,6 +49,7 @@ impl Pipeline {
             window: Window::new(begin),
             behaviour: Behaviour::new(begin),
             ledger: Ledger::default(),
+            locks: Locks::default(),
             done: Vec::new(),
             sink,
             unreadable: 0,
@@ -111,6 +114,7 @@ impl Pipeline {
         self.behaviour.event(event);
         self.ledger.event(event);
         self.profile.event(event);
+        self.locks.event(event);
     }
 
     fn pass_on(&mut self) {
@@ -122,6 +126,7 @@ impl Pipeline {
             self.behaviour.request(&request);
             self.ledger.request(&request);
             self.profile.request(&request);
+            self.locks.request(&request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
@@ -170,6 +175,16 @@ impl Pipeline {
     /// Which stacks requests spend their time in.
     pub fn profile(&self) -> &Profile {
         &self.profile
+    }
+
+    /// Locks that requests waited for.
+    pub fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    /// The same, to name them.
+    pub fn locks_mut(&mut self) -> &mut Locks {
+        &mut self.locks
     }
 
     /// What the clock counted beside the requests.

@@ -1,6 +1,9 @@
 //! Attach, watch, detach.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use crossbeam_channel::RecvTimeoutError;
 use thiserror::Error;
@@ -9,9 +12,11 @@ use super::{
     outside::Onlooker,
     pipeline::{Pipeline, Sink},
     slice::{self, Slice},
+    surroundings::{CpuFacts, Surroundings},
 };
 use crate::{
     fingerprint::Fingerprint,
+    locks::Names,
     platform::{
         cgroup,
         clock::monotonic,
@@ -29,6 +34,8 @@ use crate::{
 
 /// How often losses, the clock on the wall and the target are looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// When the processes at the other end are looked for, where the run is long enough.
+const CLIENTS: Duration = Duration::from_secs(1);
 /// How long a command that whywait started is given to end.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -58,6 +65,8 @@ pub struct Observation {
     pub pipeline: Pipeline,
     /// The concurrency model.
     pub fingerprint: Fingerprint,
+    /// Why its threads had no CPU.
+    pub cpu: CpuFacts,
     /// Records that found no room.
     pub loss: Loss,
     /// The programs' counters.
@@ -132,6 +141,8 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     (plan.attached)(&target);
     let own_cpu = proc::self_cpu_ns();
 
+    let mut surroundings = Surroundings::now(&target.pids);
+    let clients_at = plan.duration.map_or(CLIENTS, |duration| (duration / 2).min(CLIENTS));
     let mut slice = Slice::of(plan.duration);
     let mut onlooker = Onlooker::default();
     let mut known_loss = 0;
@@ -157,6 +168,9 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         }
         slice.tick(&mut session, &mut pipeline, elapsed);
         onlooker.tick(pipeline.behaviour());
+        if elapsed >= clients_at {
+            surroundings.look_for_clients(&current_ports(&target), &own_pids(&target, &pipeline));
+        }
         join_late(&plan.spec, &mut target, &mut session)?;
         target_ended = ended(&mut target);
         if stop.is_set() || target_ended || plan.duration.is_some_and(|duration| elapsed >= duration) {
@@ -175,6 +189,8 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         pipeline.loss();
     }
     pipeline.finish(end);
+    let cpu = surroundings.facts(pipeline.window(), &own_pids(&target, &pipeline));
+    Names::default().give(pipeline.locks_mut());
     let fingerprint = pipeline.behaviour().fingerprint(onlooker.outside());
     let mut observation = Observation {
         command: target.command.clone(),
@@ -182,6 +198,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         pids: target.pids.clone(),
         pipeline,
         fingerprint,
+        cpu,
         loss,
         counters: session.counters()?,
         slice: slice.findings(),
@@ -242,6 +259,13 @@ fn ended(target: &mut Resolved) -> bool {
         return command.try_wait().is_some();
     }
     target.pids.iter().all(|pid| !proc::is_running(*pid))
+}
+
+/// The target's processes, and whywait itself, which is on nobody's side.
+fn own_pids(target: &Resolved, pipeline: &Pipeline) -> BTreeSet<Pid> {
+    let threads = pipeline.window().threads();
+    let own = Pid(std::process::id());
+    target.pids.iter().copied().chain(threads.iter().map(|(_, usage)| usage.pid)).chain([own]).collect()
 }
 
 /// Ports as they are now: a command that was started for this listens on none before.

@@ -19,34 +19,90 @@ pub struct Mappings {
     pub stacks: usize,
 }
 
-/// The mappings of a process.
+/// A stretch of a process's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Its first address.
+    pub from: u64,
+    /// The address behind it.
+    pub to: u64,
+    /// Rights, as in `rw-p`.
+    pub rights: String,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// The mapped file, as the process sees it, or a name such as `[heap]`; empty for anonymous memory.
+    pub name: String,
+}
+
+impl Region {
+    /// Whether an address lies in it.
+    pub fn holds(&self, address: u64) -> bool {
+        (self.from..self.to).contains(&address)
+    }
+
+    /// Other processes may see what is written to it.
+    pub fn is_shared(&self) -> bool {
+        self.rights.ends_with('s')
+    }
+
+    /// A file is mapped there.
+    pub fn is_file(&self) -> bool {
+        self.name.starts_with('/')
+    }
+}
+
+/// The memory of a process, by address.
 ///
 /// # Errors
 /// When the process has ended, or may not be looked at.
-pub fn mappings(pid: Pid) -> Result<Mappings, ProcError> {
+pub fn regions(pid: Pid) -> Result<Vec<Region>, ProcError> {
     let path = PathBuf::from(format!("/proc/{pid}/maps"));
     let text = fs::read(&path).map_err(|source| proc_error(pid, &path, source))?;
     Ok(parse(&String::from_utf8_lossy(&text)))
 }
 
-fn parse(text: &str) -> Mappings {
+/// The mappings of a process.
+///
+/// # Errors
+/// When the process has ended, or may not be looked at.
+pub fn mappings(pid: Pid) -> Result<Mappings, ProcError> {
+    Ok(summary(&regions(pid)?))
+}
+
+fn parse(text: &str) -> Vec<Region> {
+    text.lines().filter_map(parse_line).collect()
+}
+
+/// `55d0c0000000-55d0c0001000 r--p 00000000 fe:00 12   /usr/bin/a server`
+fn parse_line(line: &str) -> Option<Region> {
+    let (bounds, rest) = line.split_once(' ')?;
+    let (from, to) = bounds.split_once('-')?;
+    let mut fields = rest.splitn(5, ' ');
+    let rights = fields.next()?.to_owned();
+    let offset = fields.next()?;
+    let hex = |digits| u64::from_str_radix(digits, 16).ok();
+    Some(Region {
+        from: hex(from)?,
+        to: hex(to)?,
+        rights,
+        offset: hex(offset)?,
+        name: fields.nth(2).unwrap_or_default().trim().to_owned(),
+    })
+}
+
+fn summary(regions: &[Region]) -> Mappings {
     let mut mappings = Mappings::default();
     let mut guard_ends = None;
-    for line in text.lines() {
-        let mut fields = line.split_ascii_whitespace();
-        let bounds = fields.next().and_then(|bounds| {
-            let (from, to) = bounds.split_once('-')?;
-            Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
-        });
-        let (Some((from, to)), Some(rights)) = (bounds, fields.next()) else { continue };
-        let name = fields.nth(3);
-        let size = to.saturating_sub(from);
-        mappings.stacks +=
-            usize::from(rights == "rw-p" && name.is_none() && size >= STACK && guard_ends == Some(from));
-        guard_ends = (rights == "---p" && name.is_none() && size <= GUARD).then_some(to);
-        if rights.contains('x')
-            && let Some(file) =
-                name.filter(|name| name.starts_with('/')).and_then(|name| name.rsplit('/').next())
+    for region in regions {
+        let size = region.to.saturating_sub(region.from);
+        let anonymous = region.name.is_empty();
+        mappings.stacks += usize::from(
+            region.rights == "rw-p" && anonymous && size >= STACK && guard_ends == Some(region.from),
+        );
+        guard_ends = (region.rights == "---p" && anonymous && size <= GUARD).then_some(region.to);
+        if region.rights.contains('x')
+            && region.is_file()
+            && let Some(file) = region.name.rsplit('/').next()
         {
             mappings.code.insert(file.to_owned());
         }
@@ -76,7 +132,7 @@ mod tests {
             7f1000813000-7f1000815000 rw-p 00000000 00:00 0 \n\
             7f2000000000-7f2000001000 r-xp 00000000 fe:00 13 /usr/lib/_greenlet.so\n\
             7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0 [stack]\n";
-        let mappings = parse(text);
+        let mappings = summary(&parse(text));
         assert_eq!(mappings.stacks, 2);
         assert_eq!(mappings.code.iter().collect::<Vec<_>>(), ["_greenlet.so", "server"]);
     }

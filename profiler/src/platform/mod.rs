@@ -4,6 +4,8 @@ pub mod btf;
 pub mod caps;
 pub mod cgroup;
 pub mod clock;
+pub mod cpu_use;
+pub mod data_symbols;
 mod error;
 pub mod kernel;
 pub mod launch;
@@ -15,4 +17,5 @@ pub mod sockets;
 pub mod target;
 #[cfg(test)]
 mod testing;
+pub mod throttling;
 pub mod yielding;

@@ -23,6 +23,8 @@ const TRIES: usize = 8;
 pub struct TcpSocket {
     /// Its local port.
     pub port: u16,
+    /// Its remote port; 0 for one that listens.
+    pub remote_port: u16,
     /// Its local address, as the kernel's tables write it.
     pub address: String,
     /// Of the socket, unique on the host whatever the namespace.
@@ -151,10 +153,11 @@ fn parse_table(table: &str, states: &[&str]) -> Vec<TcpSocket> {
     let socket = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
         let local = fields.nth(1)?;
-        let state = fields.nth(1).filter(|state| states.contains(state))?;
+        let remote_port = u16::from_str_radix(fields.next()?.rsplit_once(':')?.1, 16).ok()?;
+        let state = fields.next().filter(|state| states.contains(state))?;
         let (address, port) = local.rsplit_once(':')?;
         let (port, inode) = (u16::from_str_radix(port, 16).ok()?, fields.nth(5)?.parse().ok()?);
-        Some(TcpSocket { port, address: address.to_owned(), inode, listens: state == LISTEN })
+        Some(TcpSocket { port, remote_port, address: address.to_owned(), inode, listens: state == LISTEN })
     };
     table.lines().filter_map(socket).collect()
 }
@@ -204,6 +207,7 @@ mod tests {
             1: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 1235 1 0 20 4\n\
             2: 0100007F:XXXX 00000000:0000 0A 0 0 0 0 0 0\n 3: 0A\n\n";
         let listener = |port, address: &str, inode| TcpSocket {
+            remote_port: 0,
             port,
             address: address.to_owned(),
             inode,

@@ -61,6 +61,8 @@ pub struct LockWaits {
     pub total_ns: u64,
     /// The longest wait in nanoseconds.
     pub max_ns: u64,
+    /// Of a kernel lock, the flags of `lock:contention_begin`; else 0.
+    pub flags: u64,
 }
 
 /// Defines a copy of a record's layout that aya accepts as a map value.
@@ -156,7 +158,9 @@ pub(super) fn kernel_locks(ebpf: &Ebpf) -> Result<Vec<LockWaits>, MapError> {
     let mut waits = Vec::new();
     for entry in &table {
         let (address, values) = entry?;
-        waits.push(sum(0, address, values.iter().map(|stat| (stat.0.count, stat.0.total, stat.0.max))));
+        let flags = values.iter().fold(0, |flags, stat| flags | stat.0.flags);
+        let waited = sum(0, address, values.iter().map(|stat| (stat.0.count, stat.0.total, stat.0.max)));
+        waits.push(LockWaits { flags, ..waited });
     }
     Ok(waits)
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     counters::{Counters, counters},
+    locks::{Locks, locks},
     stacks::{Stacks, stacks},
 };
 use crate::{
@@ -244,6 +245,8 @@ pub struct Explanation {
     pub counters: Counters,
     /// Where in the code requests spend their time.
     pub stacks: Stacks,
+    /// Locks that threads waited for.
+    pub locks: Locks,
     /// What this run did without.
     pub without: Vec<Without>,
     /// How socket operations were seen: `socket_tracepoints` or `system_calls`.
@@ -417,6 +420,7 @@ pub fn explain(observation: &Observation) -> Explanation {
         threads: thread_uses(window),
         counters: counters(observation),
         stacks: stacks(observation),
+        locks: locks(observation),
         without: observation
             .capabilities
             .iter()

@@ -2,6 +2,7 @@
 
 mod counters;
 mod explanation;
+mod locks;
 mod palette;
 mod stacks;
 mod text;

@@ -54,3 +54,35 @@ pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
         ),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::testing::{facts, found};
+
+    #[test]
+    fn a_request_that_computes_for_long_is_found_and_a_cheap_one_is_not() {
+        assert_eq!(found(&facts(&[(State::OnCpu, 20_000.0), (State::RecvQueue, 100.0)]))[0].0, "cpu_bound");
+        assert!(found(&facts(&[(State::OnCpu, 90.0), (State::RecvQueue, 20.0)])).is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_cpus_that_the_server_has_filled_counts_too() {
+        let mut facts =
+            facts(&[(State::OnCpu, 10_000.0), (State::RunQueue, 10_000.0), (State::RecvQueue, 60_000.0)]);
+        facts.parallelism = 1.95;
+        facts.cpu_waits.own = 1.0;
+        facts.runnable = 2.0;
+        assert_eq!(found(&facts), [("cpu_bound", 1.0)]);
+    }
+
+    /// A benchmark of a fast server keeps hundreds of cheap requests waiting: that is load.
+    #[test]
+    fn a_queue_of_cheap_requests_is_no_finding() {
+        let mut facts = facts(&[(State::OnCpu, 60.0), (State::RecvQueue, 4_000.0), (State::RunQueue, 200.0)]);
+        facts.parallelism = 1.2;
+        facts.loops = 1;
+        facts.loop_busy = 1.0;
+        assert!(found(&facts).is_empty());
+    }
+}

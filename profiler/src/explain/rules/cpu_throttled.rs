@@ -36,3 +36,21 @@ pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
             .to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::testing::{facts, found, sentence};
+
+    #[test]
+    fn a_quota_is_named_with_its_size() {
+        let mut facts = facts(&[(State::RunQueue, 25_000.0), (State::OnCpu, 4_000.0)]);
+        facts.cpu_waits.throttled = 1.0;
+        facts.cpu_waits.quota = Some(0.15);
+        facts.cpu_waits.throttled_periods = 29;
+        assert_eq!(found(&facts)[0].0, "cpu_throttled");
+        assert!(sentence(&facts).contains("quota of 0.15 CPUs; it was stopped in 29 periods"));
+        facts.cpu_waits.throttled = 0.0;
+        assert!(found(&facts).iter().all(|(id, _)| *id != "cpu_throttled"));
+    }
+}

@@ -32,3 +32,15 @@ pub(super) fn rule(facts: &Facts, _: &Queues) -> Option<Draft> {
             .to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::testing::{facts, found};
+
+    #[test]
+    fn a_slow_disk_is_found_and_a_quick_one_is_not() {
+        assert_eq!(found(&facts(&[(State::Disk, 4_000.0), (State::OnCpu, 100.0)]))[0].0, "disk_slow");
+        assert!(found(&facts(&[(State::Disk, 200.0), (State::OnCpu, 100.0)])).is_empty());
+    }
+}

@@ -53,3 +53,18 @@ pub(super) fn rule(facts: &Facts, _: &Queues) -> Option<Draft> {
         ),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::testing::{facts, found};
+
+    #[test]
+    fn an_answer_that_takes_long_is_found_and_a_quick_one_is_not() {
+        assert_eq!(
+            found(&facts(&[(State::Downstream, 25_000.0), (State::OnCpu, 100.0)]))[0].0,
+            "downstream_slow"
+        );
+        assert!(found(&facts(&[(State::Downstream, 900.0), (State::OnCpu, 100.0)])).is_empty());
+    }
+}

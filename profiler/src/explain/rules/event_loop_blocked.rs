@@ -79,3 +79,33 @@ fn name(blocker: &Blocker) -> String {
         None => format!("requests of {:.0} bytes", blocker.received),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        decode::Route,
+        explain::testing::{facts, found, sentence, times},
+    };
+
+    #[test]
+    fn the_request_that_is_waited_behind_is_named() {
+        let mut facts = facts(&[(State::RecvQueue, 20_000.0), (State::OnCpu, 100.0)]);
+        facts.loops = 1;
+        assert!(found(&facts).is_empty(), "nothing keeps the loop");
+        facts.blockers = vec![Blocker {
+            route: Some(Route::from("GET /report")),
+            slow_us: 18_000.0,
+            holds: 40,
+            mean_us: 30_000.0,
+            worst_us: 31_000.0,
+            times: times(&[(State::OnCpu, 30_000.0)]),
+            ..Blocker::default()
+        }];
+        assert_eq!(found(&facts), [("event_loop_blocked", 0.896)]);
+        assert!(
+            sentence(&facts)
+                .contains("waiting behind GET /report on the same event loop, which computes for 100 %")
+        );
+    }
+}

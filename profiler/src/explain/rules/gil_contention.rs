@@ -47,3 +47,21 @@ pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
             .to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::{
+        LockFacts,
+        testing::{facts, found},
+    };
+
+    #[test]
+    fn the_interpreter_lock_has_a_name_of_its_own() {
+        let mut facts = facts(&[(State::Lock, 60_000.0), (State::OnCpu, 10_000.0)]);
+        facts.locks = vec![LockFacts { of: LockFor::Gil, share: 1.0, ..LockFacts::default() }];
+        assert_eq!(found(&facts)[0].0, "gil_contention");
+        facts.locks[0].of = LockFor::Exclusion;
+        assert_eq!(found(&facts)[0].0, "lock_contention");
+    }
+}

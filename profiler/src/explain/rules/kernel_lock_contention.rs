@@ -39,3 +39,22 @@ pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
             .to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::testing::{facts, found, sentence};
+
+    #[test]
+    fn a_kernel_lock_is_named() {
+        let mut facts = facts(&[(State::KernelLock, 3_000.0), (State::OnCpu, 1_000.0)]);
+        facts.kernel_locks = vec![("mmap_lock".to_owned(), 0.9)];
+        assert_eq!(found(&facts), [("kernel_lock_contention", 0.75)]);
+        assert!(sentence(&facts).contains("most of all mmap_lock"));
+    }
+
+    #[test]
+    fn a_few_microseconds_of_them_are_ordinary() {
+        assert!(found(&facts(&[(State::KernelLock, 100.0), (State::OnCpu, 100.0)])).is_empty());
+    }
+}

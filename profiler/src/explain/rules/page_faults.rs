@@ -34,3 +34,15 @@ pub(super) fn rule(facts: &Facts, _: &Queues) -> Option<Draft> {
             .to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::testing::{facts, found};
+
+    #[test]
+    fn memory_that_is_waited_for_is_found_and_a_fault_now_and_then_is_not() {
+        assert_eq!(found(&facts(&[(State::PageFault, 4_000.0), (State::OnCpu, 100.0)]))[0].0, "page_faults");
+        assert!(found(&facts(&[(State::PageFault, 100.0), (State::OnCpu, 100.0)])).is_empty());
+    }
+}

@@ -61,3 +61,19 @@ pub(super) fn pipes(facts: &Facts, times: &Times) -> f64 {
     let part = if facts.slow[State::Downstream] > 0.0 { called / facts.slow[State::Downstream] } else { 0.0 };
     times[State::Downstream] * (1.0 - part.min(1.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::testing::{facts, found};
+
+    #[test]
+    fn what_a_command_writes_into_a_pipe_is_waited_for_like_its_end() {
+        let mut facts =
+            facts(&[(State::Downstream, 6_000.0), (State::Child, 3_000.0), (State::OnCpu, 1_000.0)]);
+        facts.processes.per_request = 1.0;
+        assert_eq!(found(&facts)[0], ("process_churn", 0.9));
+        facts.processes.per_request = 0.0;
+        assert_eq!(found(&facts)[0].0, "downstream_slow");
+    }
+}

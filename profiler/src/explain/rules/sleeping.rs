@@ -32,3 +32,15 @@ pub(super) fn rule(facts: &Facts, _: &Queues) -> Option<Draft> {
             .to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::testing::{facts, found};
+
+    #[test]
+    fn a_sleep_is_found_and_a_short_one_is_not() {
+        assert_eq!(found(&facts(&[(State::Sleep, 40_000.0), (State::OnCpu, 100.0)]))[0].0, "sleeping");
+        assert!(found(&facts(&[(State::Sleep, 500.0), (State::OnCpu, 100.0)])).is_empty());
+    }
+}

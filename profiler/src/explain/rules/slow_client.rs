@@ -33,3 +33,15 @@ pub(super) fn rule(facts: &Facts, _: &Queues) -> Option<Draft> {
             .to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::testing::{facts, found};
+
+    #[test]
+    fn a_slow_client_is_found_and_a_quick_one_is_not() {
+        assert_eq!(found(&facts(&[(State::Send, 40_000.0), (State::OnCpu, 100.0)]))[0].0, "slow_client");
+        assert!(found(&facts(&[(State::Send, 500.0), (State::OnCpu, 100.0)])).is_empty());
+    }
+}

@@ -45,3 +45,23 @@ pub(super) fn rule(facts: &Facts, _: &Queues) -> Option<Draft> {
             .to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::{
+        LockFacts,
+        testing::{facts, found},
+    };
+
+    #[test]
+    fn threads_that_are_joined_one_after_the_other_are_churn_and_a_pool_is_not() {
+        let mut facts = facts(&[(State::Lock, 700.0), (State::OnCpu, 300.0)]);
+        facts.locks = vec![LockFacts { of: LockFor::Join, share: 1.0, ..LockFacts::default() }];
+        facts.threads.per_request = 16.0;
+        facts.threads.to_first_run_us = 20.0;
+        assert_eq!(found(&facts), [("thread_churn", 0.7)]);
+        facts.threads.per_request = 0.01;
+        assert!(found(&facts).is_empty());
+    }
+}

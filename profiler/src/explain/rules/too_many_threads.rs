@@ -37,3 +37,33 @@ pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
             .to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::testing::{facts, found};
+
+    fn crowd(runnable: f64) -> Facts {
+        let mut facts = facts(&[(State::RunQueue, 300_000.0), (State::OnCpu, 10_000.0)]);
+        (facts.parallelism, facts.runnable, facts.cpu_waits.own) = (2.0, runnable, 1.0);
+        facts
+    }
+
+    #[test]
+    fn sixty_threads_on_two_cpus_are_too_many() {
+        assert_eq!(found(&crowd(60.0))[0].0, "too_many_threads");
+    }
+
+    #[test]
+    fn three_that_compute_on_two_cpus_are_a_matter_of_computing() {
+        assert_eq!(found(&crowd(1.0)), [("cpu_bound", 1.0)]);
+    }
+
+    #[test]
+    fn many_threads_with_cheap_requests_are_load() {
+        let mut facts = crowd(60.0);
+        facts.all = crate::explain::testing::times(&[(State::RunQueue, 6_000.0), (State::OnCpu, 60.0)]);
+        facts.slow = facts.all;
+        assert!(found(&facts).is_empty());
+    }
+}

@@ -78,3 +78,39 @@ fn advice(facts: &Facts) -> String {
         None => format!("{more}."),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::{
+        PeerFacts, Workers,
+        testing::{facts, found, sentence},
+    };
+
+    #[test]
+    fn the_chain_is_told_to_its_end() {
+        let mut facts =
+            facts(&[(State::RecvQueue, 92_000.0), (State::Downstream, 7_680.0), (State::OnCpu, 320.0)]);
+        facts.workers = Some(Workers { count: 2, utilisation: 0.99, ..Workers::default() });
+        facts.peers = vec![PeerFacts {
+            address: "127.0.0.1:5432".to_owned(),
+            slow_us: 7_680.0,
+            ..PeerFacts::default()
+        }];
+        assert_eq!(found(&facts)[0], ("workers_exhausted", 0.92));
+        let sentence = sentence(&facts);
+        assert!(
+            sentence.contains(
+                "one of 2 workers; while busy, the workers spend 96 % in downstream 127.0.0.1:5432."
+            ),
+            "{sentence}"
+        );
+    }
+
+    #[test]
+    fn workers_that_are_never_waited_for_are_enough() {
+        let mut facts = facts(&[(State::RecvQueue, 30.0), (State::Sleep, 40_000.0)]);
+        facts.workers = Some(Workers { count: 2, utilisation: 0.99, ..Workers::default() });
+        assert_eq!(found(&facts)[0].0, "sleeping");
+    }
+}

@@ -3,12 +3,14 @@
 use super::*;
 use crate::{
     clock::State,
+    explain::{Finding, Gain, Id},
     fingerprint::{Lag, Little, Loop, ModelId, Worker},
     report::counters::{Counters, Delays},
     report::explanation::{
         AtOnce, Breakdown, Breakdowns, Group, Latency, Lost, Model, Overhead, PerRequest, Requests, Target,
         ThreadUse, Without,
     },
+    report::locks::Locks,
     report::stacks::{Profile, Stack, Stacks, Taken},
     units::{Pid, Tid},
 };
@@ -102,6 +104,7 @@ fn idle() -> Explanation {
             kernel_locks: Vec::new(),
             system_calls: Vec::new(),
         },
+        locks: Locks::default(),
         threads: vec![thread(4496, 12.0), thread(4497, 0.0)],
         stacks: Stacks {
             taken: Taken { off_cpu: 0, on_cpu: 0, wakers: 0 },
@@ -384,4 +387,60 @@ fn time_of_which_nothing_is_known_is_said_to_be_so() {
         "{}",
         text(&pool)
     );
+}
+
+/// Workers that wait for another service, and what they wait for.
+fn causes() -> Vec<Finding> {
+    let finding = |id, share, confidence, summary: &str, advice: &str| Finding {
+        id,
+        share,
+        share_of_all: share / 2.0,
+        confidence,
+        gain: None,
+        summary: summary.to_owned(),
+        evidence: serde_json::Map::new(),
+        advice: advice.to_owned(),
+    };
+    let gain = Gain {
+        mean_us: 3_100.0,
+        p50_us: 3_000.0,
+        p99_us: 3_100.0,
+        mean_now_us: 9_000.0,
+        p99_now_us: 9_800.0,
+    };
+    let first = "92 % of the time of the slowest requests (36.8 ms each) is waiting for one of 2 workers; while busy, the workers spend \
+                 96 % in downstream 127.0.0.1:5432.";
+    vec![
+        Finding { gain: Some(gain), ..finding(Id::WorkersExhausted, 0.92, 0.9, first, "Use more workers.") },
+        finding(Id::DownstreamSlow, 0.2, 0.5, "It waits.", "Look there."),
+    ]
+}
+
+#[test]
+fn a_cause_is_the_answer_and_what_to_do_stands_below_the_proof() {
+    let mut caused = busy();
+    caused.findings = causes();
+    let text = text(&caused);
+    let (before, rest) = text.split_once("A request spends its time").unwrap();
+    assert_eq!(
+        before,
+        "\
+nginx (4496 and 2 more, ports 8080 and 8443): 48,409 requests in 3.0 s; a request takes 228 µs, the
+slowest 1 % 5.90 ms. 92 % of the time of the slowest requests (36.8 ms each) is waiting for one of 2
+workers; while busy, the workers spend 96 % in downstream 127.0.0.1:5432.
+
+"
+    );
+    let expected = "
+Cause       workers_exhausted explains 92 % of the time of the slowest 10 %, 46 % of all
+            Without it the mean would be about 3.10 ms instead of 9.00 ms, and p99 3.10 ms instead
+            of 9.80 ms.
+Do          Use more workers.
+Also        downstream_slow explains 20 % of the time of the slowest 10 %, 10 % of all (50 % sure)
+            It waits.
+Do          Look there.
+
+Latency ";
+    assert!(rest.contains(expected), "{rest}");
+    assert!(text.lines().all(|line| line.chars().count() <= layout::WIDTH), "{text}");
 }
