@@ -24,9 +24,9 @@ use crate::{
 /// Waits from this length on, nanoseconds, mark their place.
 const LONG: u64 = 100_000;
 /// Time between two stacks of a place, nanoseconds.
-const PERIOD: u64 = 10_000_000;
+const PERIOD: u64 = 20_000_000;
 /// Time between two stacks of threads that leave a CPU, nanoseconds.
-const GAP: u64 = 2_000_000;
+const GAP: u64 = 4_000_000;
 /// Places that are told apart.
 pub const PLACES_LEN: u32 = 1024;
 

@@ -6,6 +6,7 @@ use crate::{platform::target::TargetSpec, probe::Options};
 
 /// What to watch, and how.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct TargetArgs {
     /// Process to watch; may be given several times
     #[arg(short, long = "pid", value_name = "PID")]

@@ -24,6 +24,7 @@ use crate::{
 
 /// How to attach.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Options {
     /// Child processes belong to the target.
     pub children: bool,

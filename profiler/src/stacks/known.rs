@@ -85,22 +85,31 @@ const KNOWN: &[(KnownWait, &[&str])] = &[
 
 /// What a waiting stack, innermost frame first, waits for; `None` where no function is known.
 pub fn known_wait(frames: &[Frame]) -> Option<KnownWait> {
-    KNOWN
-        .iter()
-        .find(|(_, names)| {
-            frames
-                .iter()
-                .filter_map(|frame| frame.name.as_deref())
-                .any(|name| names.iter().any(|known| is(name, known)))
-        })
-        .map(|(wait, _)| *wait)
+    if is_eval_loops(frames) {
+        return Some(KnownWait::Gil);
+    }
+    let has = |known: &&str| names(frames).any(|name| is(name, known));
+    KNOWN.iter().find(|(_, functions)| functions.iter().any(|known| has(&known))).map(|(wait, _)| *wait)
+}
+
+fn names(frames: &[Frame]) -> impl Iterator<Item = &str> {
+    frames.iter().filter_map(|frame| frame.name.as_deref())
+}
+
+/// Whether `CPython`'s evaluation loop itself waits for a condition, through functions without names: in an interpreter without its own
+/// symbols, as Debian's, that is `take_gil`. Locks of Python programs are semaphores, and are called by name.
+fn is_eval_loops(frames: &[Frame]) -> bool {
+    let mut named = names(frames).skip_while(|name| !is(name, "pthread_cond_timedwait"));
+    named.next().is_some() && named.next().is_some_and(|name| is(name, "_PyEval_EvalFrameDefault"))
 }
 
 /// Whether a name is this function, whatever the module, the version or the parameters: `a::b::f`, `f@@GLIBC_2.34`, `f(int)`, `f.cold`.
 fn is(name: &str, known: &str) -> bool {
     name.match_indices(known).any(|(at, _)| {
         let before = name[..at].chars().next_back();
-        let after = name[at + known.len()..].chars().next();
+        // glibc has variants for 64-bit times.
+        let rest = &name[at + known.len()..];
+        let after = rest.strip_prefix("64").unwrap_or(rest).chars().next();
         let part_of_word =
             |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_');
         // glibc's own names of a function begin with underscores.
@@ -131,6 +140,16 @@ mod tests {
         assert_eq!(known_wait(&stack(&gil[..2])), Some(KnownWait::Condition));
         let monitor = ["__pthread_cond_wait", "PlatformEvent::park()", "ObjectMonitor::EnterI(JavaThread*)"];
         assert_eq!(known_wait(&stack(&monitor)), Some(KnownWait::JavaMonitor));
+    }
+
+    /// Debian's interpreter has no symbols of its static functions.
+    #[test]
+    fn an_evaluation_loop_that_waits_by_itself_waits_for_the_interpreter() {
+        let mut frames = stack(&["___pthread_cond_timedwait64", "", "_PyEval_EvalFrameDefault"]);
+        frames[1].name = None;
+        assert_eq!(known_wait(&frames), Some(KnownWait::Gil));
+        let queue = ["___pthread_cond_timedwait64", "wait_for_work", "_PyEval_EvalFrameDefault"];
+        assert_eq!(known_wait(&stack(&queue)), Some(KnownWait::Condition));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! same state and route if there are any, by their shares; where none was taken its time stays without a stack. So each profile
 //! sums to the time that requests spent in the state in threads that waited there. Samples on the CPU stand for the time of the state by their number.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use whywait_ebpf::abi::off_cpu;
 
 use crate::{
@@ -56,7 +56,7 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct Profile {
     slices: FxHashMap<Key, Slice>,
-    routes: FxHashMap<Route, ()>,
+    routes: FxHashSet<Route>,
     /// Nanoseconds of waits with a stack in each place, in a request or not.
     places: FxHashMap<WaitPlace, FxHashMap<StackId, u64>>,
     wakers: FxHashMap<(Pid, u64), FxHashMap<StackId, u64>>,
@@ -114,8 +114,8 @@ impl Profile {
     pub fn request(&mut self, request: &Request) {
         self.add(None, request);
         let Some(route) = &request.route else { return };
-        if self.routes.len() < MOST_ROUTES || self.routes.contains_key(route) {
-            self.routes.entry(route.clone()).or_default();
+        if self.routes.len() < MOST_ROUTES || self.routes.contains(route) {
+            self.routes.insert(route.clone());
             self.add(Some(route), request);
         }
     }

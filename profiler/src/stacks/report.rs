@@ -106,7 +106,7 @@ impl Stacks {
             let time_us = slice.time as f64 / 1e3;
             stacks.states.push(StateStacks {
                 state: *state,
-                route: route.as_ref().map(|route| route.to_string()),
+                route: route.as_ref().map(ToString::to_string),
                 time_us,
                 without_us: (time_us - known_us).max(0.0),
                 stacks: hot,

@@ -72,10 +72,13 @@ impl Image {
 
     /// What has to be added to the file's addresses where it is mapped like this.
     fn bias(&self, mapping: &Mapping) -> Option<u64> {
-        // The kernel maps whole pages: a mapping may begin before the segment that is in it.
-        let (offset, _, address) = self.segments.iter().rev().find(|(offset, size, _)| {
-            *offset < mapping.offset + (mapping.end - mapping.start) && mapping.offset < offset + size
-        })?;
+        // The kernel maps whole pages: in the first and the last of a mapping a neighbour of the segment may begin or end.
+        let end = mapping.offset + (mapping.end - mapping.start);
+        let common = |(offset, size, _): &&(u64, u64, u64)| {
+            (offset + size).min(end).saturating_sub(mapping.offset.max(*offset))
+        };
+        let (offset, _, address) =
+            self.segments.iter().max_by_key(common).filter(|segment| common(segment) > 0)?;
         Some(mapping.start.wrapping_sub(mapping.offset).wrapping_add(*offset).wrapping_sub(*address))
     }
 
@@ -110,4 +113,22 @@ pub fn open_path(pid: Pid, mapping: &Mapping, path: &Path) -> PathBuf {
     }
     let by_mapping = PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end));
     if by_mapping.exists() { by_mapping } else { path.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::symbols::mappings::Source;
+
+    /// A segment that begins in the last page of the code is not the code's, though it is mapped with it.
+    #[test]
+    fn the_segment_is_the_one_that_fills_the_mapping() {
+        let image = Image {
+            segments: vec![(0, 0x1200, 0), (0x1200, 0x5000, 0x2200), (0x6200, 0x100, 0x8200)],
+            ..Image::default()
+        };
+        let mapping =
+            Mapping { start: 0x50_2000, end: 0x50_8000, offset: 0x1000, inode: 1, source: Source::Memory };
+        assert_eq!(image.bias(&mapping), Some(0x50_0000));
+    }
 }

@@ -40,8 +40,7 @@ impl Names {
         let new: Vec<u64> =
             addresses.iter().copied().filter(|address| !self.kernel.contains_key(address)).collect();
         if !new.is_empty() {
-            let mut kernel = Kernel::default();
-            kernel.debug_syms = false;
+            let kernel = Kernel { debug_syms: false, ..Kernel::default() };
             let found = self.symbolizer.symbolize(&Source::Kernel(kernel), Input::AbsAddr(&new));
             let found = found.map_or_else(
                 |_| vec![None; new.len()],
