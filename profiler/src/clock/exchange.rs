@@ -111,6 +111,9 @@ impl RequestClock {
         let arrived = op.arrival != 0 && op.arrival <= at.0;
         let start = if arrived { Ns(op.arrival) } else { at };
         let mut timeline = Timeline::new(start);
+        if self.keeps_paths {
+            timeline = timeline.with_path();
+        }
         // What came before the read: the queues; over them, what the reader did for this request, and its waits for a CPU.
         let accepted = if op.flags & sock_flag::BEFORE_ACCEPT == 0 {
             start
@@ -167,6 +170,8 @@ impl RequestClock {
             received: Bytes(op.ret.unsigned_abs()),
             sent: Bytes(0),
             touched_by_loss: false,
+            path: Vec::new(),
+            owners: if self.keeps_paths { vec![tid] } else { Vec::new() },
         };
         connection.turn = Turn::Open(request);
         self.open.insert(request, Box::new(Open::new(begun, timeline, tid)));

@@ -29,6 +29,7 @@ pub use lock_wait::{InHand, LockWait};
 pub use origin::{Origin, Part, Parts, WaitPlace};
 pub use request::{Called, Request, RequestId, StartedAt};
 pub use state::{State, StateTimes};
+pub use timeline::Piece;
 pub use wait::{Wait, classify};
 
 use crate::{
@@ -71,12 +72,37 @@ pub struct RequestClock {
     next_request: u64,
     holds: Vec<Hold>,
     tally: Tally,
+    keeps_paths: bool,
 }
 
 impl RequestClock {
     /// A clock that has seen nothing.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A clock that has seen nothing but counts on from here.
+    pub fn with_tally(tally: Tally) -> Self {
+        Self { tally, ..Self::default() }
+    }
+
+    /// Finished requests keep their states one after the other, not only the sums.
+    pub fn keep_paths(&mut self) {
+        self.keeps_paths = true;
+    }
+
+    /// The request that a thread works for and has not answered.
+    pub fn works_for(&self, tid: Tid) -> Option<RequestId> {
+        busy_with(&self.open, self.threads.get(&tid)?, tid)
+    }
+
+    /// Requests that are read and not answered: how many, and when the oldest of them began.
+    pub fn in_flight(&self) -> (usize, Option<Ns>) {
+        let unanswered = self.open.values().filter(|open| !open.responded());
+        unanswered.fold((0, None), |(count, oldest), open| {
+            let start = open.request.start;
+            (count + 1, Some(oldest.map_or(start, |oldest: Ns| oldest.min(start))))
+        })
     }
 
     /// What it counts beside the requests.

@@ -7,7 +7,7 @@ use super::{
     origin::Parts,
     state::{State, StateTimes},
     thread::{Stretch, Thread},
-    timeline::{Rank, Timeline},
+    timeline::{Piece, Rank, Timeline},
 };
 use crate::{
     decode::{ConnId, Route},
@@ -21,6 +21,8 @@ pub struct RequestId(pub u64);
 /// Threads of a request; most have one or two.
 pub type Threads = SmallVec<[Tid; 4]>;
 
+/// Ownerships whose thread is kept.
+const MOST_OWNERS: usize = 64;
 /// Services that a request called, by connection, each with the nanoseconds from the call, or the answer's last part, to the answer's arrival.
 pub type Called = SmallVec<[(ConnId, u64); 1]>;
 
@@ -75,6 +77,10 @@ pub struct Request {
     pub sent: Bytes,
     /// A record was lost that may have been about it.
     pub touched_by_loss: bool,
+    /// Its states one after the other, where the clock keeps them.
+    pub path: Vec<Piece>,
+    /// Threads by the number of their ownership, from 1, where the clock keeps paths; the first of them.
+    pub owners: Vec<Tid>,
 }
 
 impl Request {
@@ -143,6 +149,9 @@ impl Open {
         if self.owner != Some(tid) {
             self.owner = Some(tid);
             self.epoch += 1;
+            if !self.request.owners.is_empty() && self.request.owners.len() < MOST_OWNERS {
+                self.request.owners.push(tid);
+            }
             if !self.request.threads.contains(&tid) {
                 self.request.threads.push(tid);
             }
@@ -180,7 +189,10 @@ impl Open {
             self.request.waited_on(conn, end.since(since));
         }
         self.request.end = end;
-        (self.request.times, self.request.parts) = self.timeline.finish(end);
+        let settled = self.timeline.finish(end);
+        self.request.times = settled.times;
+        self.request.parts = settled.parts;
+        self.request.path = settled.path;
         Some(self.request)
     }
 }

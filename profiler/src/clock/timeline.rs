@@ -48,6 +48,33 @@ const MOST: usize = 256;
 /// Claims of most requests; they need no memory of their own.
 const USUAL: usize = 8;
 
+/// Pieces of a request's path that are kept; what comes later is one piece.
+const MOST_PIECES: usize = 64;
+
+/// A piece of a request's path: from `from` to `to` it was in this state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Its beginning.
+    pub from: Ns,
+    /// Its end.
+    pub to: Ns,
+    /// The state.
+    pub state: State,
+    /// Number of the ownership in which it was, from 1; 0 where no owner's claim decided.
+    pub ownership: u32,
+}
+
+/// What a request's time was, to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// By state.
+    pub times: StateTimes,
+    /// Where it comes from, as far as it is known.
+    pub parts: Parts,
+    /// Piece by piece, where that was kept.
+    pub path: Vec<Piece>,
+}
+
 /// Claims on a request's time, and what is settled of it.
 #[derive(Clone, Debug)]
 pub struct Timeline {
@@ -55,6 +82,8 @@ pub struct Timeline {
     settled: StateTimes,
     parts: Parts,
     claims: SmallVec<[Segment; USUAL]>,
+    /// What is settled, piece by piece, where that is wanted.
+    path: Option<Vec<Piece>>,
 }
 
 impl Timeline {
@@ -65,7 +94,15 @@ impl Timeline {
             settled: StateTimes::default(),
             parts: Parts::default(),
             claims: SmallVec::new(),
+            path: None,
         }
+    }
+
+    /// Keeps the path as well.
+    #[must_use]
+    pub fn with_path(mut self) -> Self {
+        self.path = Some(Vec::new());
+        self
     }
 
     /// Adds a claim; the part of it that is settled already is ignored.
@@ -100,9 +137,11 @@ impl Timeline {
     /// Time by state, and where it comes from, from the start to `end`: sums to the time between the two, exactly. Claims beyond `end` do not count.
     ///
     /// Must not be called with an `end` before what has been settled; the sum is then that of the settled part.
-    pub fn finish(mut self, end: Ns) -> (StateTimes, Parts) {
+    ///
+    /// Beside it the path, where that was kept; its pieces follow each other without a gap.
+    pub fn finish(mut self, end: Ns) -> Settled {
         self.settle(end);
-        (self.settled, self.parts)
+        Settled { times: self.settled, parts: self.parts, path: self.path.unwrap_or_default() }
     }
 
     /// Moves the settled part on to `until`.
@@ -133,12 +172,30 @@ impl Timeline {
             if let Some((claim, origin)) = claim.and_then(|claim| Some((claim, claim.origin?))) {
                 self.parts.add(state, origin, to.since(from), claim.to == to);
             }
+            if let Some(path) = &mut self.path {
+                let ownership = match claim.map(|claim| claim.rank) {
+                    Some(Rank::Owner(number)) => number,
+                    _ => 0,
+                };
+                lengthen(path, Piece { from, to, state, ownership });
+            }
         }
         self.settled_to = until;
         self.claims.retain(|claim| claim.to > until);
         for claim in &mut self.claims {
             claim.from = claim.from.max(until);
         }
+    }
+}
+
+/// Adds a piece to a path.
+fn lengthen(path: &mut Vec<Piece>, piece: Piece) {
+    let full = path.len() == MOST_PIECES;
+    match path.last_mut() {
+        Some(last) if full || (last.state, last.ownership) == (piece.state, piece.ownership) => {
+            last.to = piece.to;
+        }
+        _ => path.push(piece),
     }
 }
 
@@ -152,7 +209,7 @@ mod tests {
         for (from, to, state, rank) in claims {
             line.claim(Ns(*from), Ns(*to), *state, *rank);
         }
-        line.finish(Ns(end)).0
+        line.finish(Ns(end)).times
     }
 
     #[test]
@@ -199,12 +256,19 @@ mod tests {
             length in 0_u64..1_000,
             claims in proptest::collection::vec((0_u64..2_500, 0_u64..2_500, 0..State::COUNT, rank()), 0..400),
         ) {
-            let mut line = Timeline::new(Ns(start));
+            let mut line = Timeline::new(Ns(start)).with_path();
             for (from, to, state, rank) in claims {
                 line.claim(Ns(from), Ns(to), State::ALL[state], rank);
                 line.compact(Ns(to.min(start + length)));
             }
-            prop_assert_eq!(line.finish(Ns(start + length)).0.total(), length);
+            let Settled { times, path, .. } = line.finish(Ns(start + length));
+            prop_assert_eq!(times.total(), length);
+            let mut at = Ns(start);
+            for piece in path {
+                prop_assert_eq!(piece.from, at);
+                at = piece.to;
+            }
+            prop_assert_eq!(at, Ns(start + length));
         }
     }
 }

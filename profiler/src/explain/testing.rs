@@ -30,6 +30,8 @@ pub fn request(id: u64, start: Ns, latency: u64) -> Request {
         received: Bytes(10),
         sent: Bytes(10),
         touched_by_loss: false,
+        path: Vec::new(),
+        owners: Vec::new(),
     }
 }
 

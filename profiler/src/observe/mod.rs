@@ -1,11 +1,14 @@
 //! One run on a live target: attaches, feeds what the kernel sends through decode, clock and window, and hands over what came of it.
 
+mod known;
+mod live;
 mod outside;
 mod pipeline;
 mod run;
 mod slice;
 mod surroundings;
 
+pub use live::{LivePlan, live, named};
 pub use pipeline::{Pipeline, Sink};
 pub use run::{Observation, ObserveError, Plan, observe};
 pub use slice::Slice;

@@ -7,14 +7,23 @@ use crate::{
     decode::{Event, Gaps, Reorder, Routes, Traces, Unwind, decode},
     explain::Ledger,
     fingerprint::Behaviour,
+    live::History,
     locks::Locks,
     stacks::Profile,
-    units::Ns,
+    units::{Ns, Tid},
     window::Window,
 };
 
+use super::known::Known;
+
 /// How far two CPUs' records may be out of order: an interrupt between taking the time and reserving room is far shorter.
 const SLACK: u64 = 2_000_000;
+
+/// What a run without an end keeps beside its window.
+struct Live {
+    history: History,
+    known: Known,
+}
 
 /// Takes each finished request.
 pub type Sink = Box<dyn FnMut(&Request)>;
@@ -31,6 +40,7 @@ pub struct Pipeline {
     locks: Locks,
     done: Vec<Request>,
     sink: Option<Sink>,
+    live: Option<Box<Live>>,
     unreadable: u64,
     slice: Option<(Ns, Ns)>,
     in_slice: u64,
@@ -52,6 +62,7 @@ impl Pipeline {
             locks: Locks::default(),
             done: Vec::new(),
             sink,
+            live: None,
             unreadable: 0,
             slice: None,
             in_slice: 0,
@@ -86,6 +97,62 @@ impl Pipeline {
         self.pass_on();
     }
 
+    /// From now on the last minutes are kept for the screen as well.
+    pub fn keep_history(&mut self, history: History) {
+        self.clock.keep_paths();
+        self.live = Some(Box::new(Live { history, known: Known::default() }));
+    }
+
+    /// Whether a thread works for a request.
+    pub fn is_busy(&self, tid: Tid) -> bool {
+        self.clock.works_for(tid).is_some()
+    }
+
+    /// The last minutes, where they are kept.
+    pub fn history(&mut self) -> Option<&mut History> {
+        self.live.as_mut().map(|live| &mut live.history)
+    }
+
+    /// Nothing has come for longer than the reader waits: what is held back for its order is passed on.
+    pub fn idle(&mut self) {
+        while let Some(event) = self.order.take() {
+            self.take(&event);
+        }
+        self.pass_on();
+    }
+
+    /// Requests that are not answered: how many, and when the oldest of them began.
+    pub fn in_flight(&self) -> (usize, Option<Ns>) {
+        self.clock.in_flight()
+    }
+
+    /// Ends the window, begins the one that follows at once, and returns the one that has ended, with all that is told from it. The new one
+    /// begins with what is known of threads and connections, as a run does that is attached to a server.
+    pub fn turn(&mut self, at: Ns) -> Self {
+        let (mut behaviour, mut ledger) = (Behaviour::new(at), Ledger::default());
+        if let Some(live) = &self.live {
+            for event in live.known.events(at) {
+                behaviour.event(&event);
+                ledger.event(&event);
+            }
+        }
+        let mut past = Self {
+            clock: RequestClock::with_tally(self.clock.tally()),
+            window: self.window.turn(at),
+            behaviour: std::mem::replace(&mut self.behaviour, behaviour),
+            ledger: std::mem::replace(&mut self.ledger, ledger),
+            locks: std::mem::take(&mut self.locks),
+            profile: std::mem::take(&mut self.profile),
+            unreadable: self.unreadable,
+            slice: self.slice,
+            in_slice: self.in_slice,
+            ..Self::new(at, None)
+        };
+        past.behaviour.close(at);
+        self.in_slice = 0;
+        past
+    }
+
     /// Records were lost: what is open cannot be trusted.
     pub fn loss(&mut self) {
         self.clock.loss();
@@ -109,6 +176,10 @@ impl Pipeline {
     }
 
     fn take(&mut self, event: &Event) {
+        if let Some(live) = &mut self.live {
+            live.history.event(event, self.clock.works_for(event.tid));
+            live.known.event(event);
+        }
         self.clock.apply(event, &mut self.done);
         self.window.event(event);
         self.behaviour.event(event);
@@ -123,6 +194,9 @@ impl Pipeline {
         }
         for request in self.done.drain(..) {
             self.window.request(&request);
+            if let Some(live) = &mut self.live {
+                live.history.request(&request);
+            }
             self.behaviour.request(&request);
             self.ledger.request(&request);
             self.profile.request(&request);

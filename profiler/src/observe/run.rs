@@ -223,7 +223,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
 }
 
 /// Processes that were created between looking for them and attaching. A child that is created later is seen by the probes.
-fn add_children(target: &mut Resolved, session: &mut Session) -> Result<(), AttachError> {
+pub(super) fn add_children(target: &mut Resolved, session: &mut Session) -> Result<(), AttachError> {
     let own = std::process::id();
     loop {
         let mut new: Vec<Pid> =
@@ -240,7 +240,11 @@ fn add_children(target: &mut Resolved, session: &mut Session) -> Result<(), Atta
 }
 
 /// Processes that have entered the control group since.
-fn join_late(spec: &TargetSpec, target: &mut Resolved, session: &mut Session) -> Result<(), AttachError> {
+pub(super) fn join_late(
+    spec: &TargetSpec,
+    target: &mut Resolved,
+    session: &mut Session,
+) -> Result<(), AttachError> {
     let Some(path) = &spec.cgroup else { return Ok(()) };
     let Ok(members) = cgroup::cgroup_members(path) else { return Ok(()) };
     let own = std::process::id();
@@ -254,7 +258,7 @@ fn join_late(spec: &TargetSpec, target: &mut Resolved, session: &mut Session) ->
 }
 
 /// Whether nothing of the target is left that was named.
-fn ended(target: &mut Resolved) -> bool {
+pub(super) fn ended(target: &mut Resolved) -> bool {
     if let Some(command) = &mut target.launched {
         return command.try_wait().is_some();
     }
@@ -262,14 +266,14 @@ fn ended(target: &mut Resolved) -> bool {
 }
 
 /// The target's processes, and whywait itself, which is on nobody's side.
-fn own_pids(target: &Resolved, pipeline: &Pipeline) -> BTreeSet<Pid> {
+pub(super) fn own_pids(target: &Resolved, pipeline: &Pipeline) -> BTreeSet<Pid> {
     let threads = pipeline.window().threads();
     let own = Pid(std::process::id());
     target.pids.iter().copied().chain(threads.iter().map(|(_, usage)| usage.pid)).chain([own]).collect()
 }
 
 /// Ports as they are now: a command that was started for this listens on none before.
-fn current_ports(target: &Resolved) -> Vec<u16> {
+pub(super) fn current_ports(target: &Resolved) -> Vec<u16> {
     if target.launched.is_none() {
         return target.ports.clone();
     }

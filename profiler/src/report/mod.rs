@@ -9,4 +9,4 @@ mod text;
 
 pub use explanation::{AtOnce, Breakdown, Breakdowns, Explanation, Latency, Lost, explain};
 pub use palette::{Palette, Tone};
-pub use text::{paragraph, write_text};
+pub use text::{bar, causes, counted, paragraph, write_text};

@@ -13,7 +13,8 @@ mod tests;
 
 use std::io::{self, Write};
 
-pub use layout::paragraph;
+pub use answer::causes;
+pub use layout::{bar, paragraph};
 
 use super::{
     explanation::Explanation,
@@ -121,6 +122,6 @@ fn number(value: f64) -> String {
 }
 
 /// `1 thread`, `2 threads`.
-fn counted(count: u64, one: &str, many: &str) -> String {
+pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", fmt_count(count), if count == 1 { one } else { many })
 }

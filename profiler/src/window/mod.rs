@@ -8,7 +8,7 @@ mod threads;
 use rustc_hash::FxHashMap;
 use whywait_ebpf::abi::born;
 
-pub use book::{Book, Bucket};
+pub use book::{Book, Bucket, index, lower};
 pub use series::Point;
 pub use threads::{Threads, Usage};
 
@@ -62,6 +62,14 @@ impl Window {
             without_arrival: 0,
             events: 0,
         }
+    }
+
+    /// Ends the window, and begins the one that follows at once.
+    pub fn turn(&mut self, at: Ns) -> Self {
+        let next = Self { threads: self.threads.renewed(at), ..Self::new(at) };
+        let mut past = std::mem::replace(self, next);
+        past.close(at);
+        past
     }
 
     /// Takes an event.
