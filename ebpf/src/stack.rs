@@ -1,7 +1,7 @@
 //! Stacks, and which of them are worth their price.
 //!
 //! A stack costs more than a switch, so most switches must not pay for one; and only the thread that leaves a CPU has one that can
-//! be read, when nobody knows yet how long it will wait. So a wait that was long marks its *place* (process, system call, futex), and
+//! be read, when nobody knows yet how long it will wait. So a wait that was long marks its *place* (system call, futex), and
 //! the next thread that waits there gives its stack. A place is marked every [`PERIOD`] at most, and a CPU takes one in every
 //! [`GAP`] at most. A switch pays for one look-up in an array.
 
@@ -41,27 +41,26 @@ pub struct Place {
 }
 
 /// Identity of the place where a thread waits. A futex is a place of its own; for other calls an argument says little: descriptors
-/// and children differ from wait to wait.
+/// and children differ from wait to wait. Processes are not told apart: of those that live for one request none waits twice.
 #[inline(always)]
-fn place(pid: u32, thread: &ThreadState) -> u64 {
+fn place(thread: &ThreadState) -> u64 {
     let object = if thread.syscall == syscalls::FUTEX { thread.args[0] } else { 0 };
-    let call = u64::from(pid) << 32 | u64::from(thread.syscall as u32);
     // Multiplication by an odd number close to 2^64 divided by the golden ratio (Knuth, 6.4); never 0, which is "no place".
-    ((object ^ call.rotate_left(17)).wrapping_mul(0x9E37_79B9_7F4A_7C15)) | 1
+    (object ^ u64::from(thread.syscall as u32) << 48).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1
 }
 
 #[inline(always)]
 fn slot(place: u64) -> Option<&'static mut Place> {
-    PLACES.get_ptr_mut((place >> 32) as u32 & (PLACES_LEN - 1)).and_then(|slot| unsafe { slot.as_mut() })
+    PLACES.get_ptr_mut((place >> 54) as u32 & (PLACES_LEN - 1)).and_then(|slot| unsafe { slot.as_mut() })
 }
 
 /// A thread comes back from a wait: marks the place when it was long.
 #[inline(always)]
-pub fn waited(pid: u32, thread: &ThreadState, nanos: u64, now: u64) {
+pub fn waited(thread: &ThreadState, nanos: u64, now: u64) {
     if STACKS.load() == 0 || nanos < LONG {
         return;
     }
-    let place = place(pid, thread);
+    let place = place(thread);
     if let Some(slot) = slot(place)
         && now >= slot.due
     {
@@ -76,7 +75,7 @@ pub fn of_leaving<C: EbpfContext>(ctx: &C, task: Task, thread: &mut ThreadState,
     if STACKS.load() == 0 || thread.flags & off_cpu::VOLUNTARY == 0 {
         return;
     }
-    let place = place(task.pid(), thread);
+    let place = place(thread);
     let Some(slot) = slot(place) else { return };
     if slot.marked != place {
         return;

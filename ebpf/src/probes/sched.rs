@@ -144,7 +144,7 @@ fn come_back(task: Task, thread: &mut ThreadState, now: u64) {
         );
     }
     if record.flags & off_cpu::VOLUNTARY != 0 {
-        stack::waited(record.header.pid, thread, ready.saturating_sub(record.left), now);
+        stack::waited(thread, ready.saturating_sub(record.left), now);
     }
     thread.back = now;
     thread.left = 0;

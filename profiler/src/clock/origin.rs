@@ -6,7 +6,7 @@ use whywait_ebpf::{abi::OffCpu, syscalls};
 use super::state::State;
 use crate::{decode::StackId, units::Pid};
 
-/// Where threads wait, as far as stacks are told apart by it: that of `ebpf/src/stack.rs`.
+/// Where threads wait, as far as stacks are told apart by it: the place of `ebpf/src/stack.rs`, in one process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WaitPlace {
     /// Process.

@@ -88,8 +88,8 @@ pub fn known_wait(frames: &[Frame]) -> Option<KnownWait> {
     if is_eval_loops(frames) {
         return Some(KnownWait::Gil);
     }
-    let has = |known: &&str| names(frames).any(|name| is(name, known));
-    KNOWN.iter().find(|(_, functions)| functions.iter().any(|known| has(&known))).map(|(wait, _)| *wait)
+    let has = |known: &str| names(frames).any(|name| is(name, known));
+    KNOWN.iter().find(|(_, functions)| functions.iter().any(|known| has(known))).map(|(wait, _)| *wait)
 }
 
 fn names(frames: &[Frame]) -> impl Iterator<Item = &str> {

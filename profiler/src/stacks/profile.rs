@@ -1,7 +1,7 @@
 //! Time by state, route and stack.
 //!
 //! Every wait is known, but only some have a stack. A wait without one counts for the stacks that were taken in the same place, in the
-//! same state and route if there are any, by their shares; where none was taken its time stays without a stack. So each profile
+//! same state and route if there are any, else anywhere, by their shares; where none was taken its time stays without a stack. So each profile
 //! sums to the time that requests spent in the state in threads that waited there. Samples on the CPU stand for the time of the state by their number.
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -59,6 +59,8 @@ pub struct Profile {
     routes: FxHashSet<Route>,
     /// Nanoseconds of waits with a stack in each place, in a request or not.
     places: FxHashMap<WaitPlace, FxHashMap<StackId, u64>>,
+    /// The same by system call and futex alone: processes that were forked wait in the same functions.
+    calls: FxHashMap<(i32, u64), FxHashMap<StackId, u64>>,
     wakers: FxHashMap<(Pid, u64), FxHashMap<StackId, u64>>,
     /// Stack of the wait that a thread is in.
     waiting: FxHashMap<Tid, (Ns, StackId)>,
@@ -100,8 +102,10 @@ impl Profile {
                     return;
                 }
                 let ready = if interval.woken == 0 { event.at } else { Ns(interval.woken) };
-                let waits = self.places.entry(WaitPlace::of(event.pid, interval)).or_default();
-                *waits.entry(id).or_default() += ready.since(left).max(1);
+                let place = WaitPlace::of(event.pid, interval);
+                let time = ready.since(left).max(1);
+                *self.places.entry(place).or_default().entry(id).or_default() += time;
+                *self.calls.entry((place.syscall, place.futex)).or_default().entry(id).or_default() += time;
             }
             What::ThreadEnd => {
                 self.waiting.remove(&event.tid);
@@ -162,8 +166,10 @@ impl Profile {
             *times.entry(*id).or_default() += slice.time as f64 * *count as f64 / samples as f64;
         }
         for (place, waits) in &slice.waits {
-            let known = if waits.stacks.is_empty() { self.places.get(place) } else { Some(&waits.stacks) };
-            let Some(known) = known else { continue };
+            let own = Some(&waits.stacks).filter(|stacks| !stacks.is_empty());
+            let elsewhere =
+                || self.places.get(place).or_else(|| self.calls.get(&(place.syscall, place.futex)));
+            let Some(known) = own.or_else(elsewhere) else { continue };
             let sum: u64 = known.values().sum();
             for (id, time) in known.iter().filter(|_| sum > 0) {
                 *times.entry(*id).or_default() += waits.time as f64 * *time as f64 / sum as f64;
