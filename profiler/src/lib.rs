@@ -8,6 +8,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod cpu;
 pub mod decode;
 pub mod explain;
 pub mod fingerprint;

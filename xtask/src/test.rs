@@ -81,11 +81,6 @@ impl Binaries {
         &self.demo_servers
     }
 
-    /// The profiler.
-    pub fn whywait(&self) -> &Path {
-        &self.whywait
-    }
-
     /// Tells a command, by its environment, where they are.
     pub fn name_in(&self, command: &mut Command) {
         command.env("WHYWAIT_BIN", &self.whywait).env("DEMO_SERVERS_BIN", &self.demo_servers);

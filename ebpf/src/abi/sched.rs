@@ -18,6 +18,14 @@ pub mod off_cpu {
     pub const OPEN: u8 = 32;
 }
 
+/// Values of [`OffCpu::taker`] that are no process.
+pub mod taker {
+    /// The CPU was idle.
+    pub const IDLE: u32 = 0;
+    /// Nobody saw the thread come back to its CPU, or it has not.
+    pub const UNKNOWN: u32 = u32::MAX;
+}
+
 /// The kernel's task states, as far as they matter here (`include/linux/sched.h`).
 pub mod task_state {
     /// `TASK_INTERRUPTIBLE`
@@ -82,9 +90,13 @@ pub struct OffCpu {
     pub flags: u8,
     /// Kind of the file of the system call's descriptor, see [`file_kind`].
     pub file: u8,
+    /// Process whose thread left the CPU that this one came back to, see [`taker`].
+    pub taker: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<OffCpu>() == 32 + 24 + 16 + 24 + 16 + 24);
+const _: () = assert!(size_of::<OffCpu>() == 32 + 24 + 16 + 24 + 16 + 24 + 8);
 
 /// How a [`Thread`] record came about.
 pub mod born {

@@ -9,7 +9,7 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use whywait_ebpf::{
-    abi::{OffCpu, WaitStat, counter, file_kind, kind, off_cpu},
+    abi::{OffCpu, WaitStat, counter, file_kind, kind, off_cpu, taker},
     hist,
     syscalls::{self, Timeout},
 };
@@ -35,10 +35,10 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
         leave(previous, leaving, ctx.arg::<u32>(3), now);
         stack::of_leaving(&ctx, previous, leaving, now);
         if let Some(coming) = next.state() {
-            come_back(next, coming, now);
+            come_back(next, coming, now, previous.pid());
         }
     } else if let Some(coming) = next.state() {
-        come_back(next, coming, unsafe { bpf_ktime_get_ns() });
+        come_back(next, coming, unsafe { bpf_ktime_get_ns() }, previous.pid());
     }
     0
 }
@@ -54,7 +54,7 @@ fn leave(task: Task, thread: &mut ThreadState, state: u32, now: u64) {
         // does not see it either). The scheduler's own note of when that was is on another clock.
         let back = arrived.wrapping_add(thread.clock_offset);
         let back = if back < thread.left || back > now { now } else { back };
-        come_back(task, thread, back);
+        come_back(task, thread, back, taker::UNKNOWN);
     }
     let nvcsw: u64 = unsafe { load(task.0, &TASK_NVCSW) };
     let mut flags = 0;
@@ -125,13 +125,14 @@ fn timeout(registers: Registers, number: i32) -> i64 {
     }
 }
 
-/// Sends the interval of a thread that runs again.
+/// Sends the interval of a thread that runs again, on the CPU that a thread of process `had_cpu` leaves.
 #[inline(always)]
-fn come_back(task: Task, thread: &mut ThreadState, now: u64) {
+fn come_back(task: Task, thread: &mut ThreadState, now: u64, had_cpu: u32) {
     if thread.left == 0 {
         return;
     }
-    let record = interval(task, thread, now, 0);
+    let mut record = interval(task, thread, now, 0);
+    record.taker = had_cpu;
     let ready = if record.woken != 0 { record.woken } else { record.left };
     let delay = now.saturating_sub(ready);
     if let Some(bucket) = RUN_QUEUE.get_ptr_mut(hist::index(delay) as u32) {
@@ -202,5 +203,7 @@ pub fn interval(task: Task, thread: &mut ThreadState, now: u64, more_flags: u8) 
         left_cpu: thread.left_cpu as u16,
         flags: thread.flags | more_flags,
         file: thread.file,
+        taker: taker::UNKNOWN,
+        reserved: 0,
     }
 }

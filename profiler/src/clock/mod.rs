@@ -131,13 +131,19 @@ impl RequestClock {
             What::Conn(conn) => self.connection(event.at, conn, done),
             What::SockState(change) => self.sock_state(event, change, done),
             What::Thread(thread) => {
+                if let Some(old) = self.threads.get(&event.tid).filter(|known| known.is_other(thread)) {
+                    // The id is used again, and the end of the thread that had it was lost.
+                    let pid = old.pid;
+                    self.thread_end(event.tid, pid, event.at, done);
+                }
                 let known = self.thread(event.tid, event.pid);
                 known.pid = event.pid;
+                known.start_time = thread.start_time;
                 if thread.how == born::FOUND && thread.running != 0 {
                     known.running = Some(event.at);
                 }
             }
-            What::ThreadEnd => self.thread_end(event, done),
+            What::ThreadEnd => self.thread_end(event.tid, event.pid, event.at, done),
             What::Stack(stack) => self.stack(event, stack),
         }
     }
@@ -294,11 +300,11 @@ impl RequestClock {
         }
     }
 
-    fn thread_end(&mut self, event: &Event, done: &mut Vec<Request>) {
-        self.let_go(event.tid, event.at);
-        self.threads.remove(&event.tid);
-        if self.threads.values().all(|thread| thread.pid != event.pid) {
-            self.process_end(event.pid, event.at, done);
+    fn thread_end(&mut self, tid: Tid, pid: Pid, at: Ns, done: &mut Vec<Request>) {
+        self.let_go(tid, at);
+        self.threads.remove(&tid);
+        if self.threads.values().all(|thread| thread.pid != pid) {
+            self.process_end(pid, at, done);
         }
     }
 

@@ -66,6 +66,8 @@ pub(super) const MOST_PENDING: usize = 512;
 #[derive(Debug)]
 pub(super) struct Thread {
     pub pid: Pid,
+    /// When it was created; 0 where that was never told. With its id it names one thread for good.
+    pub start_time: u64,
     /// Since when it runs; `None` while it is off the CPU or nothing is known.
     pub running: Option<Ns>,
     /// What it did since its last boundary.
@@ -98,6 +100,7 @@ impl Thread {
     pub fn new(pid: Pid) -> Self {
         Self {
             pid,
+            start_time: 0,
             running: None,
             pending: Vec::new(),
             lock_waits: Vec::new(),
@@ -113,6 +116,11 @@ impl Thread {
             history: VecDeque::new(),
             run_queue: VecDeque::new(),
         }
+    }
+
+    /// Whether this is another thread than the one that the record is about, which has the same id.
+    pub fn is_other(&self, record: &whywait_ebpf::abi::Thread) -> bool {
+        self.start_time != 0 && self.start_time != record.start_time
     }
 
     /// Accounts for the time on the CPU up to `at`.

@@ -1,6 +1,6 @@
 //! What the rest of the program speaks of.
 
-use whywait_ebpf::abi::{Conn, OffCpu, SockOp, SockState, Thread};
+use whywait_ebpf::abi::{Conn, OffCpu, SockOp, SockState, Thread, off_cpu};
 
 use super::{Route, StackEvent};
 use crate::units::{Ns, Pid, Tid};
@@ -28,6 +28,18 @@ pub struct Event {
     pub spun: u32,
     /// What it was.
     pub what: What,
+}
+
+impl Event {
+    /// When the thread of this interval off the CPU could have run again, as the kernel counts waits for a CPU: from the moment at which it was
+    /// put on a run queue.
+    pub fn ready(&self, interval: &OffCpu) -> Ns {
+        match (interval.flags & off_cpu::VOLUNTARY != 0, interval.queued) {
+            (false, _) => Ns(interval.left),
+            (true, 0) => self.at,
+            (true, queued) => Ns(queued),
+        }
+    }
 }
 
 /// What an [`Event`] was.

@@ -3,7 +3,11 @@
 use rustc_hash::FxHashSet;
 
 use super::{ledger::Traced, times::Times};
-use crate::{clock::RequestId, decode::Route, fingerprint::ModelId};
+use crate::{
+    clock::{RequestId, State},
+    decode::Route,
+    fingerprint::ModelId,
+};
 
 /// The workers that requests queue for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -113,7 +117,7 @@ pub struct CpuWaits {
     pub clients: f64,
     /// The target's control group had used up its quota.
     pub throttled: f64,
-    /// The other processes, most first.
+    /// The other processes, most first, without the clients.
     pub takers: Vec<Taker>,
     /// CPUs that the quota allows, where there is one.
     pub quota: Option<f64>,
@@ -211,6 +215,21 @@ impl Facts {
     pub fn worker_us(&self) -> f64 {
         let busy = self.workers.map_or(0.0, |workers| workers.count as f64 * workers.utilisation);
         if self.requests == 0 { 0.0 } else { busy * self.seconds * 1e6 / self.requests as f64 }
+    }
+
+    /// What a worker does with a request, in the mean. Of the waits for a CPU only those count that keep a worker: a request that nobody has read yet
+    /// waits for its reader's as well, again and again, while that works for others.
+    pub fn service(&self) -> Times {
+        let mut service = self.all;
+        for queue in [State::AcceptQueue, State::RecvQueue, State::AppQueue] {
+            service[queue] = 0.0;
+        }
+        let worker = self.worker_us();
+        if worker > 0.0 {
+            let others = service.total() - service[State::RunQueue];
+            service[State::RunQueue] = service[State::RunQueue].min((worker - others).max(0.0));
+        }
+        service
     }
 
     /// The route whose slow requests spend most time by this measure, with its part of that time; `None` where it says nothing, because

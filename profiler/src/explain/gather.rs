@@ -4,13 +4,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     SLOWEST,
-    facts::{Births, Blocker, Facts, PeerFacts, Workers},
+    facts::{Births, Blocker, CpuWaits, Facts, PeerFacts, Taker, Workers},
     ledger::{Holds, Kind as Born, Ledger, PeerId, overlapping},
     locks::{kernel_locks, lock_facts},
     times::Times,
 };
 use crate::{
     clock::{Hold, Request, RequestId, State},
+    cpu::{CpuFacts, Kind},
     decode::Route,
     fingerprint::{Fingerprint, ModelId},
     observe::Observation,
@@ -40,7 +41,7 @@ pub fn gather(observation: &Observation) -> Facts {
         all: Times::from_list(&book.mean_times_us()),
         slow: Times::from_list(&book.slowest_times_us(SLOWEST)),
         p99_us: book.quantile_us(0.99),
-        cpus: observation.cpu.cpus,
+        cpus: cpus(&observation.cpu),
         parallelism: over_time(total.on_cpu),
         runnable: over_time(total.run_queue),
         involuntary: each(total.involuntary),
@@ -54,7 +55,7 @@ pub fn gather(observation: &Observation) -> Facts {
         peers: peers(ledger, &slowest, requests),
         locks: lock_facts(observation.pipeline.locks()),
         kernel_locks: kernel_locks(observation),
-        cpu_waits: observation.cpu.waits.clone(),
+        cpu_waits: cpu_waits(&observation.cpu),
         threads: births(&ledger.births().threads, requests),
         processes: births(&ledger.births().processes, requests),
         concurrency: window.concurrency().0,
@@ -62,6 +63,28 @@ pub fn gather(observation: &Observation) -> Facts {
         trace: ledger.trace().in_order(),
         keeps_loop: keeps_loop(ledger.holds(), &loops(fingerprint)),
         routes: routes(&slowest),
+    }
+}
+
+/// CPUs that the target may use: those that it is allowed on, or what its quota comes to.
+fn cpus(cpu: &CpuFacts) -> f64 {
+    let allowed = cpu.cpus as f64;
+    cpu.throttling.quota.map_or(allowed, |quota| quota.min(allowed))
+}
+
+/// Of the processes that had the CPU only those are named that have nothing to do with the target's requests.
+fn cpu_waits(cpu: &CpuFacts) -> CpuWaits {
+    let strangers = cpu.takers.iter().filter(|taker| matches!(taker.kind, Kind::Other | Kind::Kernel));
+    CpuWaits {
+        own: cpu.own,
+        others: cpu.others,
+        clients: cpu.clients,
+        throttled: cpu.throttled,
+        takers: strangers
+            .map(|taker| Taker { name: taker.name.clone(), pid: taker.pid.0, share: taker.share })
+            .collect(),
+        quota: cpu.throttling.quota,
+        throttled_periods: cpu.throttling.periods,
     }
 }
 

@@ -74,14 +74,13 @@ fn behind_loops(facts: &Facts, queue: f64) -> Queues {
 /// Charges a queue to what workers do while they are busy.
 fn before_workers(facts: &Facts, queue: f64, saturated: bool) -> Queues {
     let mut queues = Queues::default();
-    let service = facts.all.service();
-    if service < CHEAP_US {
+    let service = facts.service();
+    if service.total() < CHEAP_US {
         return queues;
     }
-    for (state, time) in facts.all.iter() {
-        let part = queue * time / service;
+    for (state, time) in service.iter() {
+        let part = queue * time / service.total();
         match state {
-            State::AcceptQueue | State::RecvQueue | State::AppQueue => {}
             State::Lock | State::KernelLock | State::RunQueue => queues.roots[state] = part,
             State::OnCpu if saturated => queues.roots[state] = part,
             _ => queues.workers += part,
@@ -94,7 +93,7 @@ fn before_workers(facts: &Facts, queue: f64, saturated: bool) -> Queues {
 mod tests {
     use super::*;
     use crate::explain::{
-        Blocker,
+        Blocker, Workers,
         testing::{near, times},
     };
 
@@ -107,6 +106,16 @@ mod tests {
     fn a_queue_before_workers_that_wait_for_a_lock_is_the_locks() {
         let queues = charge(&pool(&[(State::Lock, 3_000.0), (State::Sleep, 1_000.0)]));
         assert!(near(queues.roots[State::Lock], 7_500.0) && near(queues.workers, 2_500.0));
+    }
+
+    /// Two workers that sleep for 40 ms: the reader's own waits for a CPU are no part of that.
+    #[test]
+    fn waits_for_a_cpu_before_the_read_keep_no_worker() {
+        let mut facts = pool(&[(State::Sleep, 40_000.0), (State::RunQueue, 30_000.0)]);
+        assert!(charge(&facts).roots[State::RunQueue] > 4_000.0);
+        facts.workers = Some(Workers { count: 2, utilisation: 1.0, ..Workers::default() });
+        (facts.seconds, facts.requests) = (2.0, 100);
+        assert!(near(charge(&facts).workers, 10_000.0));
     }
 
     #[test]

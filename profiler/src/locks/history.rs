@@ -12,7 +12,7 @@ const MOST_OFF: usize = 64;
 /// Wake-ups that are kept.
 const MOST_WOKEN: usize = 8;
 /// Waits for locks that are kept until the request ends that they belong to.
-const MOST_WAITS: usize = 512;
+const MOST_WAITS: usize = 128;
 
 /// An interval off the CPU.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ pub(super) struct Waited {
     pub waker: Option<Tid>,
     /// What that thread did meanwhile.
     pub held: Option<Held>,
+    /// What the waiter had wanted from that thread.
+    pub asked: Asked,
     /// How it ended.
     pub end: End,
     /// It was for a mutex, by the arguments of the call.
@@ -131,10 +133,8 @@ impl Doing {
 pub(super) enum Asked {
     /// Nothing that is known.
     Nothing,
-    /// It had woken it from a wait for this lock.
-    Through(LockId),
-    /// It had woken it from another wait.
-    Otherwise,
+    /// It had woken it at this time, perhaps from a wait for a lock.
+    At(Ns, Option<LockId>),
 }
 
 /// A thread that this one was woken by.
@@ -180,14 +180,10 @@ impl History {
         self.waits.binary_search_by_key(&from, |waited| waited.from).ok().map(|at| self.waits[at])
     }
 
-    /// How a thread woke it last, between two moments.
-    pub fn woken_last_by(&self, by: Tid, since: Ns, until: Ns) -> Asked {
+    /// How a thread woke it last before a moment.
+    pub fn woken_last_by(&self, by: Tid, until: Ns) -> Asked {
         let last = self.woken.iter().rev().find(|woken| woken.by == by && woken.at <= until);
-        match last.filter(|woken| woken.at >= since).map(|woken| woken.lock) {
-            None => Asked::Nothing,
-            Some(Some(lock)) => Asked::Through(lock),
-            Some(None) => Asked::Otherwise,
-        }
+        last.map_or(Asked::Nothing, |woken| Asked::At(woken.at, woken.lock))
     }
 
     /// What it did from `from` to `to`, since it got the lock itself.

@@ -34,7 +34,7 @@ impl LockKey {
             call::SEMOP | call::SEMTIMEDOP => Self { pid: None, place: Place::Semaphores(object) },
             call::FLOCK | call::FCNTL => Self { pid: Some(pid), place: Place::File(object) },
             _ => {
-                let shared = FutexCall::of(interval).is_some_and(|call| call.is_shared());
+                let shared = FutexCall::of(interval).is_some_and(FutexCall::is_shared);
                 Self { pid: (!shared).then_some(pid), place: Place::Futex(object) }
             }
         }

@@ -9,7 +9,7 @@ use super::{
     names::LockName,
 };
 use crate::{
-    clock::{LockWait, RequestId},
+    clock::{LockWait, Request},
     decode::Route,
     units::{Ns, Pid, Tid},
 };
@@ -90,16 +90,6 @@ impl Holder {
     }
 }
 
-/// A wait that a finished request had.
-pub(super) struct Confirmed<'a> {
-    pub wait: &'a LockWait,
-    pub waited: Waited,
-    pub asked: Asked,
-    /// Nanoseconds of the request's time in `lock`.
-    pub part: f64,
-    pub request: RequestId,
-}
-
 /// What speaks for a kind, in waits.
 #[derive(Clone, Copy, Debug, Default)]
 struct Votes {
@@ -163,9 +153,8 @@ impl Lock {
         self.released.into_iter().rev().find(|released| *released < at).unwrap_or(Ns(0))
     }
 
-    /// A request waited for it.
-    pub(super) fn add(&mut self, confirmed: &Confirmed) {
-        let Confirmed { wait, waited, asked, part, request } = confirmed;
+    /// A request waited for it, `part` nanoseconds of its time in `lock`.
+    pub(super) fn add(&mut self, wait: &LockWait, waited: &Waited, part: f64, request: &Request) {
         let length = wait.to.since(wait.from);
         self.waits += 1;
         self.waited_ns += length;
@@ -182,14 +171,17 @@ impl Lock {
             End::Woken | End::Nobody => {}
         }
         let own_business =
-            wait.waker_has.as_ref().is_some_and(|in_hand| in_hand.owned && in_hand.request != *request);
+            wait.waker_has.as_ref().is_some_and(|in_hand| in_hand.owned && in_hand.request != request.id);
         let had_waited = waited.held.is_some_and(|held| held.had_waited);
-        match asked {
+        match waited.asked {
             // The other one serves its own request, or had waited for the lock like everybody else.
             _ if own_business || had_waited => self.votes.exclusion += 1,
-            Asked::Through(lock) if *lock == waited.lock => self.votes.exclusion += 1,
-            Asked::Through(_) | Asked::Otherwise => self.votes.work += 1,
-            Asked::Nothing => {}
+            Asked::At(at, lock) if at >= request.first_read => {
+                let same = lock == Some(waited.lock);
+                self.votes.exclusion += u64::from(same);
+                self.votes.work += u64::from(!same);
+            }
+            Asked::At(..) | Asked::Nothing => {}
         }
         let Some((by, held)) = waited.waker.zip(waited.held) else { return };
         if self.holders.len() < MOST_THREADS || self.holders.contains_key(&by) {

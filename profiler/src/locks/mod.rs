@@ -27,13 +27,13 @@ pub use lock::{Holder, Lock, LockKind};
 pub use names::{LockName, Names};
 
 use crate::{
-    clock::{Request, State, Wait, classify},
+    clock::{LockWait, Request, State, Wait, classify},
     decode::{Event, What},
     units::{Ns, Pid, Tid},
 };
 use futex::FutexCall;
 use history::{Asked, End, Held, History, Off, Waited};
-use lock::{Confirmed, LockId};
+use lock::LockId;
 
 /// Locks that are told apart. A program with more has one for each thread or object, none of which matters.
 const MOST_LOCKS: usize = 16_384;
@@ -46,7 +46,7 @@ const KEPT: u64 = 2_000_000_000;
 #[derive(Debug, Default)]
 pub struct Locks {
     ids: FxHashMap<LockKey, LockId>,
-    locks: Vec<Lock>,
+    table: Vec<Lock>,
     threads: FxHashMap<Tid, History>,
     ended: VecDeque<(Ns, Tid)>,
     last_end: FxHashMap<Pid, Ns>,
@@ -93,26 +93,33 @@ impl Locks {
         let waker = (interval.waker_tid != 0 && wait != Wait::Preempted).then_some(Tid(interval.waker_tid));
         if let Some(id) = lock {
             let by = waker.filter(|_| ends_wait(interval.syscall, interval.waker_syscall));
-            let since = self.locks[id.0].released_before(ready).max(left);
+            let since = self.table[id.0].released_before(ready).max(left);
             let held = by.map(|by| self.held_by(by, id, since, ready));
             let ended =
                 by.is_none() && self.last_end.get(&pid).is_some_and(|end| ready.since(*end) < JUST_NOW);
             let end = End::of(interval, by.is_some(), ended, ready.since(left));
-            self.locks[id.0].blocked(by.is_some(), ready);
-            self.history(tid).waits(Waited {
+            self.table[id.0].blocked(by.is_some(), ready);
+            let waited = Waited {
                 from: left,
                 lock: id,
                 waker: by,
                 held,
+                asked: by.map_or(Asked::Nothing, |by| self.asked(by, tid, ready)),
                 end,
                 mutex: FutexCall::of(interval).is_some_and(FutexCall::is_mutex),
-            });
+            };
+            self.history(tid).waits(waited);
         }
         let history = self.history(tid);
         history.off(Off { left, ready, back: at, syscall: interval.syscall, lock });
         if let Some(by) = waker {
             history.woken(by, lock, ready);
         }
+    }
+
+    /// What a thread had wanted from the one that woke it.
+    fn asked(&self, waker: Tid, waiter: Tid, until: Ns) -> Asked {
+        self.threads.get(&waker).map_or(Asked::Nothing, |waker| waker.woken_last_by(waiter, until))
     }
 
     fn history(&mut self, tid: Tid) -> &mut History {
@@ -137,58 +144,58 @@ impl Locks {
             let others = key.beside(interval)?;
             others.into_iter().find_map(|other| self.ids.get(&other).copied())
         });
-        if known.is_some() || self.locks.len() >= MOST_LOCKS {
+        if known.is_some() || self.table.len() >= MOST_LOCKS {
             return known;
         }
-        let id = LockId(self.locks.len());
+        let id = LockId(self.table.len());
         self.ids.insert(key, id);
-        self.locks.push(Lock::new(key, pid));
+        self.table.push(Lock::new(key, pid));
         Some(id)
     }
 
-    /// Takes a finished request: which waits were its own.
+    /// Takes a finished request: which waits were its own. To be told before many more events, since waits are not kept for long.
     pub fn request(&mut self, request: &Request) {
         let time = request.times[State::Lock] as f64;
         self.request_ns += time;
-        let length = |from: Ns, to: Ns| to.min(request.end).since(from.max(request.start));
-        let all: u64 = request.lock_waits.iter().map(|wait| length(wait.from, wait.to)).sum();
-        if all == 0 {
+        if request.lock_waits.is_empty() {
+            return;
+        }
+        let length = |wait: &LockWait| wait.to.min(request.end).since(wait.from.max(request.start)) as f64;
+        let known: Vec<(&LockWait, Waited)> = request
+            .lock_waits
+            .iter()
+            .filter_map(|wait| Some((wait, self.threads.get(&wait.tid)?.waited_from(wait.from)?)))
+            .collect();
+        let all: f64 = known.iter().map(|(wait, _)| length(wait)).sum();
+        if all <= 0.0 {
             return;
         }
         // Waits of several threads may overlap, and a request counts each moment once.
-        let scale = time / all as f64;
-        for wait in &request.lock_waits {
-            let Some(waited) = self.threads.get(&wait.tid).and_then(|thread| thread.waited_from(wait.from))
-            else {
-                continue;
-            };
-            let waker = waited.waker.and_then(|by| self.threads.get(&by));
-            let asked = waker
-                .map_or(Asked::Nothing, |waker| waker.woken_last_by(wait.tid, request.first_read, wait.to));
-            let part = length(wait.from, wait.to) as f64 * scale;
-            self.locks[waited.lock.0].add(&Confirmed { wait, waited, asked, part, request: request.id });
+        let scale = time / all;
+        for (wait, waited) in known {
+            self.table[waited.lock.0].add(wait, &waited, length(wait) * scale, request);
         }
     }
 
     /// Names the locks for which requests waited longest. Those that share a name that stands for one lock are one from then on: the
     /// parts of an interpreter lock, a file that several processes lock.
     pub fn name(&mut self, most: usize, mut name: impl FnMut(&Lock) -> Option<LockName>) {
-        let mut ids: Vec<usize> = (0..self.locks.len()).filter(|id| self.locks[*id].waits() > 0).collect();
-        ids.sort_by(|a, b| self.locks[*b].request_ns().total_cmp(&self.locks[*a].request_ns()));
+        let mut ids: Vec<usize> = (0..self.table.len()).filter(|id| self.table[*id].waits() > 0).collect();
+        ids.sort_by(|a, b| self.table[*b].request_ns().total_cmp(&self.table[*a].request_ns()));
         let mut first: FxHashMap<(LockKind, Option<Pid>, String), usize> = FxHashMap::default();
         for id in ids.into_iter().take(most) {
-            let Some(name) = name(&self.locks[id]) else { continue };
+            let Some(name) = name(&self.table[id]) else { continue };
             let text = name.text.clone();
-            self.locks[id].set_name(name);
-            let lock = &self.locks[id];
+            self.table[id].set_name(name);
+            let lock = &self.table[id];
             let same = match lock.kind() {
                 LockKind::Gil => (LockKind::Gil, lock.key().pid, String::new()),
                 LockKind::File => (LockKind::File, None, text),
                 _ => continue,
             };
             if let Some(first) = first.get(&same) {
-                let part = self.locks[id].take();
-                self.locks[*first].absorb(&part);
+                let part = self.table[id].take();
+                self.table[*first].absorb(&part);
             } else {
                 first.insert(same, id);
             }
@@ -197,7 +204,7 @@ impl Locks {
 
     /// Locks that requests waited for, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Lock> {
-        self.locks.iter().filter(|lock| lock.waits() > 0)
+        self.table.iter().filter(|lock| lock.waits() > 0)
     }
 
     /// Nanoseconds that requests were in the state `lock`.

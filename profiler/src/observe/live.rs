@@ -12,11 +12,11 @@ use crossbeam_channel::RecvTimeoutError;
 use whywait_ebpf::abi::{OffCpu, off_cpu};
 
 use super::{
+    neighbours,
     outside::Onlooker,
     pipeline::Pipeline,
-    run::{Observation, ObserveError, add_children, ended, join_late, own_pids},
+    run::{Observation, ObserveError, add_children, ended, join_late},
     slice,
-    surroundings::Surroundings,
 };
 use crate::{
     live::{Health, History, Lost, Model, Note, Snapshot, Status, Target},
@@ -44,8 +44,6 @@ const SEEK: Duration = Duration::from_millis(250);
 const IDLE: Duration = Duration::from_millis(200);
 /// How long a window is that is explained.
 const WINDOW: u64 = 5_000_000_000;
-/// How long after its beginning a window's clients are looked for, in nanoseconds.
-const CLIENTS: u64 = 1_000_000_000;
 /// Threads that are looked at one by one because nothing is heard of them.
 const SILENT: usize = 64;
 /// A thread that has sent nothing for this long, in nanoseconds, is looked at.
@@ -85,7 +83,7 @@ struct Run {
     known_loss: u64,
     cost: Cost,
     onlooker: Onlooker,
-    surroundings: Surroundings,
+    neighbours: neighbours::Onlooker,
     found: Vec<&'static str>,
     symbols: Symbols,
 }
@@ -127,7 +125,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         }
     }
     let cost = Cost { at: Instant::now(), cpu_ns: proc::self_cpu_ns() };
-    let surroundings = Surroundings::now(&target.pids);
+    let neighbours = neighbours::Onlooker::new(&target.pids);
     let status = Status::Watching;
     let mut run = Run {
         spec: plan.spec,
@@ -140,7 +138,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         known_loss: 0,
         cost,
         onlooker: Onlooker::default(),
-        surroundings,
+        neighbours,
         found: Vec::new(),
         symbols: Symbols::new(),
     };
@@ -202,10 +200,7 @@ impl Run {
             self.explain(now)?;
         }
         self.onlooker.tick(self.pipeline.behaviour());
-        if now.since(begin) >= CLIENTS {
-            let own = own_pids(&self.target, &self.pipeline);
-            self.surroundings.look_for_clients(&self.target.ports, &own);
-        }
+        self.neighbours.tick(&mut self.pipeline);
         self.look_at_losses()?;
         join_late(&self.spec, &mut self.target, &mut self.session)?;
         self.look_at_target()?;
@@ -225,9 +220,9 @@ impl Run {
 
     /// Explains the window, and begins the next.
     fn explain(&mut self, now: Ns) -> Result<(), AttachError> {
-        let pipeline = self.pipeline.turn(now);
-        let cpu = self.surroundings.facts(pipeline.window(), &own_pids(&self.target, &pipeline));
-        self.surroundings = Surroundings::now(&self.target.pids);
+        let mut pipeline = self.pipeline.turn(now);
+        let next = neighbours::Onlooker::new(&self.target.pids);
+        let cpu = std::mem::replace(&mut self.neighbours, next).finish(&mut pipeline, now);
         if pipeline.window().all().count() == 0 {
             return Ok(());
         }

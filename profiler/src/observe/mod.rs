@@ -2,14 +2,13 @@
 
 mod known;
 mod live;
+mod neighbours;
 mod outside;
 mod pipeline;
 mod run;
 mod slice;
-mod surroundings;
 
 pub use live::{LivePlan, live, named};
 pub use pipeline::{Pipeline, Sink};
 pub use run::{Observation, ObserveError, Plan, observe};
 pub use slice::Slice;
-pub use surroundings::CpuFacts;

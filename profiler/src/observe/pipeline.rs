@@ -4,13 +4,14 @@ use whywait_ebpf::abi::{Header, Plain};
 
 use crate::{
     clock::{Request, RequestClock, Tally},
+    cpu::CpuWaits,
     decode::{Event, Gaps, Reorder, Routes, Traces, Unwind, decode},
     explain::Ledger,
     fingerprint::Behaviour,
     live::History,
     locks::Locks,
     stacks::Profile,
-    units::{Ns, Tid},
+    units::{Ns, Pid, Tid},
     window::Window,
 };
 
@@ -38,6 +39,7 @@ pub struct Pipeline {
     behaviour: Behaviour,
     ledger: Ledger,
     locks: Locks,
+    cpu: CpuWaits,
     done: Vec<Request>,
     sink: Option<Sink>,
     live: Option<Box<Live>>,
@@ -60,6 +62,7 @@ impl Pipeline {
             behaviour: Behaviour::new(begin),
             ledger: Ledger::default(),
             locks: Locks::default(),
+            cpu: CpuWaits::new(begin),
             done: Vec::new(),
             sink,
             live: None,
@@ -142,6 +145,7 @@ impl Pipeline {
             behaviour: std::mem::replace(&mut self.behaviour, behaviour),
             ledger: std::mem::replace(&mut self.ledger, ledger),
             locks: std::mem::take(&mut self.locks),
+            cpu: std::mem::replace(&mut self.cpu, CpuWaits::new(at)),
             profile: std::mem::take(&mut self.profile),
             unreadable: self.unreadable,
             slice: self.slice,
@@ -169,23 +173,35 @@ impl Pipeline {
         if owed > 0 {
             self.clock.missing(owed);
         }
+        let before = self.done.len();
         self.clock.finish(end, &mut self.done);
+        self.tell_locks(before);
         self.pass_on();
         self.window.close(end);
         self.behaviour.close(end);
     }
 
     fn take(&mut self, event: &Event) {
+        let before = self.done.len();
         if let Some(live) = &mut self.live {
             live.history.event(event, self.clock.works_for(event.tid));
             live.known.event(event);
         }
         self.clock.apply(event, &mut self.done);
+        self.tell_locks(before);
         self.window.event(event);
         self.behaviour.event(event);
         self.ledger.event(event);
         self.profile.event(event);
         self.locks.event(event);
+        self.cpu.event(event);
+    }
+
+    /// Finished requests but the first so many go to the locks at once, which do not keep waits for long.
+    fn tell_locks(&mut self, but: usize) {
+        for request in &self.done[but..] {
+            self.locks.request(request);
+        }
     }
 
     fn pass_on(&mut self) {
@@ -200,7 +216,6 @@ impl Pipeline {
             self.behaviour.request(&request);
             self.ledger.request(&request);
             self.profile.request(&request);
-            self.locks.request(&request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
@@ -259,6 +274,16 @@ impl Pipeline {
     /// The same, to name them.
     pub fn locks_mut(&mut self) -> &mut Locks {
         &mut self.locks
+    }
+
+    /// Waits for a CPU.
+    pub fn cpu(&self) -> &CpuWaits {
+        &self.cpu
+    }
+
+    /// Processes that had a CPU that the target waited for, and of which nothing was told yet.
+    pub fn fresh_takers(&mut self) -> Vec<Pid> {
+        self.cpu.fresh()
     }
 
     /// What the clock counted beside the requests.

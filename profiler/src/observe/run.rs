@@ -1,20 +1,18 @@
 //! Attach, watch, detach.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
 use thiserror::Error;
 
 use super::{
+    neighbours,
     outside::Onlooker,
     pipeline::{Pipeline, Sink},
     slice::{self, Slice},
-    surroundings::{CpuFacts, Surroundings},
 };
 use crate::{
+    cpu::CpuFacts,
     fingerprint::Fingerprint,
     locks::Names,
     platform::{
@@ -34,8 +32,6 @@ use crate::{
 
 /// How often losses, the clock on the wall and the target are looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// When the processes at the other end are looked for, where the run is long enough.
-const CLIENTS: Duration = Duration::from_secs(1);
 /// How long a command that whywait started is given to end.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -65,7 +61,7 @@ pub struct Observation {
     pub pipeline: Pipeline,
     /// The concurrency model.
     pub fingerprint: Fingerprint,
-    /// Why its threads had no CPU.
+    /// Why threads waited for a CPU.
     pub cpu: CpuFacts,
     /// Records that found no room.
     pub loss: Loss,
@@ -141,10 +137,9 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     (plan.attached)(&target);
     let own_cpu = proc::self_cpu_ns();
 
-    let mut surroundings = Surroundings::now(&target.pids);
-    let clients_at = plan.duration.map_or(CLIENTS, |duration| (duration / 2).min(CLIENTS));
     let mut slice = Slice::of(plan.duration);
     let mut onlooker = Onlooker::default();
+    let mut neighbours = neighbours::Onlooker::new(&target.pids);
     let mut known_loss = 0;
     let mut target_ended = false;
     let began = Instant::now();
@@ -168,9 +163,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         }
         slice.tick(&mut session, &mut pipeline, elapsed);
         onlooker.tick(pipeline.behaviour());
-        if elapsed >= clients_at {
-            surroundings.look_for_clients(&current_ports(&target), &own_pids(&target, &pipeline));
-        }
+        neighbours.tick(&mut pipeline);
         join_late(&plan.spec, &mut target, &mut session)?;
         target_ended = ended(&mut target);
         if stop.is_set() || target_ended || plan.duration.is_some_and(|duration| elapsed >= duration) {
@@ -189,8 +182,8 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         pipeline.loss();
     }
     pipeline.finish(end);
-    let cpu = surroundings.facts(pipeline.window(), &own_pids(&target, &pipeline));
     Names::default().give(pipeline.locks_mut());
+    let cpu = neighbours.finish(&mut pipeline, end);
     let fingerprint = pipeline.behaviour().fingerprint(onlooker.outside());
     let mut observation = Observation {
         command: target.command.clone(),
@@ -263,13 +256,6 @@ pub(super) fn ended(target: &mut Resolved) -> bool {
         return command.try_wait().is_some();
     }
     target.pids.iter().all(|pid| !proc::is_running(*pid))
-}
-
-/// The target's processes, and whywait itself, which is on nobody's side.
-pub(super) fn own_pids(target: &Resolved, pipeline: &Pipeline) -> BTreeSet<Pid> {
-    let threads = pipeline.window().threads();
-    let own = Pid(std::process::id());
-    target.pids.iter().copied().chain(threads.iter().map(|(_, usage)| usage.pid)).chain([own]).collect()
 }
 
 /// Ports as they are now: a command that was started for this listens on none before.

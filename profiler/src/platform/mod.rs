@@ -4,7 +4,7 @@ pub mod btf;
 pub mod caps;
 pub mod cgroup;
 pub mod clock;
-pub mod cpu_use;
+pub mod cpu_limits;
 pub mod data_symbols;
 mod error;
 pub mod kernel;
@@ -17,5 +17,4 @@ pub mod sockets;
 pub mod target;
 #[cfg(test)]
 mod testing;
-pub mod throttling;
 pub mod yielding;

@@ -3,7 +3,7 @@
 //! Processes come and go while `/proc` is read: one that vanishes in the middle of a listing is left out of it; one
 //! that was asked for by its id is a [`ProcError::NoProcess`].
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -44,12 +44,30 @@ pub struct SchedStat {
     pub slices: u64,
 }
 
+/// What a process is called, and how much CPU time it has used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CpuUse {
+    /// Its name.
+    pub comm: String,
+    /// It is a thread of the kernel.
+    pub kernel: bool,
+    /// CPU time of all its threads, in user mode and in the kernel, in clock ticks.
+    pub ticks: u64,
+    /// When it started, in clock ticks since boot.
+    pub start_time_ticks: u64,
+}
+
+/// `PF_KTHREAD` of `include/linux/sched.h`.
+const KERNEL_THREAD: u64 = 0x0020_0000;
+
 /// The parts of `/proc/PID/stat` that are needed.
 pub(super) struct Stat {
     pub(super) comm: String,
     pub(super) state: u8,
     pub(super) parent: Pid,
     pub(super) start_time_ticks: u64,
+    flags: u64,
+    cpu_ticks: u64,
 }
 
 impl Stat {
@@ -62,9 +80,11 @@ impl Stat {
         let mut fields = rest.split_ascii_whitespace();
         let state = *fields.next()?.as_bytes().first()?;
         let parent = Pid(fields.next()?.parse().ok()?);
-        // Field 22 of the file; the state was field 3.
-        let start_time_ticks = fields.nth(17)?.parse().ok()?;
-        Some(Self { comm, state, parent, start_time_ticks })
+        // Fields 9, 14, 15 and 22 of the file; the parent was field 4.
+        let flags = fields.nth(4)?.parse().ok()?;
+        let (user, system): (u64, u64) = (fields.nth(4)?.parse().ok()?, fields.next()?.parse().ok()?);
+        let start_time_ticks = fields.nth(6)?.parse().ok()?;
+        Some(Self { comm, state, parent, start_time_ticks, flags, cpu_ticks: user + system })
     }
 
     /// Whether the process has ended and only waits for its parent to collect it.
@@ -135,6 +155,26 @@ pub fn known_inside_as(inner: Pid) -> Vec<Pid> {
 /// The process's name: that of its first thread, at most 15 bytes.
 pub fn command_name(pid: Pid) -> Result<String, ProcError> {
     stat(pid).map(|stat| stat.comm)
+}
+
+/// What the process is called, and how much CPU time it has used.
+///
+/// # Errors
+/// When the process has ended.
+pub fn cpu_use(pid: Pid) -> Result<CpuUse, ProcError> {
+    let Stat { comm, flags, cpu_ticks, start_time_ticks, .. } = stat(pid)?;
+    Ok(CpuUse { comm, kernel: flags & KERNEL_THREAD != 0, ticks: cpu_ticks, start_time_ticks })
+}
+
+/// CPUs that the first thread of a process may run on, by its affinity and its `cpuset`. Some of them may be offline.
+///
+/// # Errors
+/// When the process has ended, or its `status` cannot be read.
+pub fn allowed_cpus(pid: Pid) -> Result<BTreeSet<usize>, ProcError> {
+    let status = read(pid, "status")?;
+    status_line(&status, "Cpus_allowed_list")
+        .and_then(cpu_list)
+        .ok_or_else(|| ProcError::Format { path: PathBuf::from(format!("/proc/{pid}/status")) })
 }
 
 /// The process's command line, one string per argument. Kernel threads have none.
@@ -266,7 +306,8 @@ fn own_usage() -> libc::rusage {
 /// Number of CPUs that are online, whether this process may use them or not.
 pub fn cpu_count() -> usize {
     let list = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
-    count_cpu_list(&list)
+    cpu_list(&list)
+        .map(|cpus| cpus.len())
         .or_else(|| std::thread::available_parallelism().ok().map(std::num::NonZero::get))
         .unwrap_or(1)
 }
@@ -309,15 +350,18 @@ fn parse_schedstat(text: &str) -> Option<SchedStat> {
     Some(SchedStat { run_ns: fields.next()??, wait_ns: fields.next()??, slices: fields.next()?? })
 }
 
-/// How many CPUs a list such as `0-3,8` names.
-fn count_cpu_list(ranges: &str) -> Option<usize> {
-    let mut count = 0;
+/// The CPUs that a list such as `0-3,8` names.
+fn cpu_list(ranges: &str) -> Option<BTreeSet<usize>> {
+    let mut cpus = BTreeSet::new();
     for range in ranges.trim().split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        count += last.checked_sub(first)? + 1;
+        if first > last {
+            return None;
+        }
+        cpus.extend(first..=last);
     }
-    Some(count)
+    Some(cpus)
 }
 
 /// The ids in a file of one id per line. Ids of 0 stand for processes of a namespace that is not visible from here.
@@ -351,6 +395,7 @@ mod tests {
             let text = [b"42 (", name, b") ", tail.as_bytes()].concat();
             let stat = Stat::parse(&text).unwrap();
             assert_eq!((stat.state, stat.parent, stat.start_time_ticks), (b'S', Pid(7), 987_654));
+            assert_eq!((stat.flags, stat.cpu_ticks), (4_194_304, 11 + 12));
             assert_eq!(stat.comm, String::from_utf8_lossy(name));
         }
         for text in [&b""[..], b")(", b"1 (x)", b"1 (x) S 1", b"1 (x) S -1 2 3"] {
@@ -438,10 +483,10 @@ mod tests {
     /// The list format of sysfs, and this machine's count.
     #[test]
     fn cpus_are_counted() {
-        assert_eq!(count_cpu_list("0-3,8\n"), Some(5));
-        assert_eq!(count_cpu_list("0"), Some(1));
+        assert_eq!(cpu_list("0-3,8\n"), Some(BTreeSet::from([0, 1, 2, 3, 8])));
+        assert_eq!(cpu_list("0"), Some(BTreeSet::from([0])));
         for bad in ["", "3-0", "a", "0-"] {
-            assert_eq!(count_cpu_list(bad), None, "{bad}");
+            assert_eq!(cpu_list(bad), None, "{bad}");
         }
         assert!(cpu_count() >= 1);
     }

@@ -23,8 +23,8 @@ const TRIES: usize = 8;
 pub struct TcpSocket {
     /// Its local port.
     pub port: u16,
-    /// Its remote port; 0 for one that listens.
-    pub remote_port: u16,
+    /// The port at the other end; 0 for one that listens.
+    pub peer_port: u16,
     /// Its local address, as the kernel's tables write it.
     pub address: String,
     /// Of the socket, unique on the host whatever the namespace.
@@ -152,12 +152,12 @@ fn seen_by(pid: Pid, states: &[&str]) -> Result<Vec<TcpSocket>, ProcError> {
 fn parse_table(table: &str, states: &[&str]) -> Vec<TcpSocket> {
     let socket = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
-        let local = fields.nth(1)?;
-        let remote_port = u16::from_str_radix(fields.next()?.rsplit_once(':')?.1, 16).ok()?;
+        let (local, remote) = (fields.nth(1)?, fields.next()?);
         let state = fields.next().filter(|state| states.contains(state))?;
         let (address, port) = local.rsplit_once(':')?;
+        let peer_port = u16::from_str_radix(remote.rsplit_once(':')?.1, 16).ok()?;
         let (port, inode) = (u16::from_str_radix(port, 16).ok()?, fields.nth(5)?.parse().ok()?);
-        Some(TcpSocket { port, remote_port, address: address.to_owned(), inode, listens: state == LISTEN })
+        Some(TcpSocket { port, peer_port, address: address.to_owned(), inode, listens: state == LISTEN })
     };
     table.lines().filter_map(socket).collect()
 }
@@ -207,8 +207,8 @@ mod tests {
             1: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 1235 1 0 20 4\n\
             2: 0100007F:XXXX 00000000:0000 0A 0 0 0 0 0 0\n 3: 0A\n\n";
         let listener = |port, address: &str, inode| TcpSocket {
-            remote_port: 0,
             port,
+            peer_port: 0,
             address: address.to_owned(),
             inode,
             listens: true,
@@ -216,8 +216,8 @@ mod tests {
         assert_eq!(parse_table(table, &[LISTEN]), [listener(8080, "0100007F", 1234)]);
         let both = parse_table(table, &[LISTEN, ESTABLISHED]);
         assert_eq!(
-            both.iter().map(|socket| (socket.inode, socket.listens)).collect::<Vec<_>>(),
-            [(1234, true), (1235, false)]
+            both.iter().map(|socket| (socket.inode, socket.peer_port, socket.listens)).collect::<Vec<_>>(),
+            [(1234, 0, true), (1235, 50_000, false)]
         );
         let six = "0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A \
             00000000:00000000 00:00000000 00000000 0 0 99 1";

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     counters::{Counters, counters},
+    cpu::{Cpu, cpu},
     locks::{Locks, locks},
     stacks::{Stacks, stacks},
 };
@@ -241,6 +242,8 @@ pub struct Explanation {
     pub processes: Vec<Group>,
     /// Threads that ran or could have, most CPU time first; the first 256.
     pub threads: Vec<ThreadUse>,
+    /// Why threads waited for a CPU.
+    pub cpu: Cpu,
     /// What the kernel counted: run queues, locks, system calls.
     pub counters: Counters,
     /// Where in the code requests spend their time.
@@ -363,6 +366,7 @@ pub fn explain(observation: &Observation) -> Explanation {
     let processes: std::collections::BTreeSet<u32> = threads.iter().map(|(_, usage)| usage.pid.0).collect();
     let tally = pipeline.tally();
     let fingerprint = &observation.fingerprint;
+    let facts = gather(observation);
     Explanation {
         schema: "whywait.explain/1",
         target: Target {
@@ -399,7 +403,7 @@ pub fn explain(observation: &Observation) -> Explanation {
             p99: breakdown(all.slowest_times_us(0.01)),
         },
         per_request: per_request(observation, window),
-        findings: findings(&gather(observation)),
+        findings: findings(&facts),
         lost: Lost {
             events: observation.loss.total()
                 + pipeline.unreadable()
@@ -418,6 +422,7 @@ pub fn explain(observation: &Observation) -> Explanation {
             Vec::new()
         },
         threads: thread_uses(window),
+        cpu: cpu(observation, &facts),
         counters: counters(observation),
         stacks: stacks(observation),
         locks: locks(observation),

@@ -1,6 +1,7 @@
 //! What a run says: one explanation, as text for people and as JSON for programs.
 
 mod counters;
+mod cpu;
 mod explanation;
 mod locks;
 mod palette;

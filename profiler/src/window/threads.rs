@@ -17,6 +17,8 @@ pub struct Usage {
     pub pid: Pid,
     /// Its name; empty where it was never told.
     pub name: String,
+    /// When it was created, nanoseconds of `CLOCK_MONOTONIC`; 0 where that was never told. With its id it names one thread for good.
+    pub start_time: u64,
     /// Switches by which it gave the CPU up.
     pub voluntary: u64,
     /// Switches by which it lost the CPU.
@@ -57,6 +59,11 @@ pub struct Threads {
 }
 
 impl Usage {
+    /// Whether this is another thread than the one that the record is about, which has the same id.
+    fn is_other(&self, thread: &Thread) -> bool {
+        self.start_time != 0 && self.start_time != thread.start_time
+    }
+
     /// Takes the kernel's counts from a record.
     fn count(&mut self, interval: &OffCpu, wait: u64) {
         let born = interval.flags & off_cpu::BORN != 0;
@@ -123,12 +130,7 @@ impl Threads {
                 }
             }
         }
-        let ready = match (interval.flags & off_cpu::VOLUNTARY != 0, interval.queued) {
-            (false, _) => left,
-            (true, 0) => event.at,
-            (true, queued) => Ns(queued),
-        };
-        let wait = if open { 0 } else { event.at.since(ready.max(begin)) };
+        let wait = if open { 0 } else { event.at.since(event.ready(interval).max(begin)) };
         usage.count(interval, wait);
         if open {
             usage.running = None;
@@ -141,17 +143,18 @@ impl Threads {
 
     pub(super) fn named(&mut self, event: &Event, thread: &Thread, new: bool) {
         let usage = self.by_tid.entry(event.tid).or_default();
+        if usage.is_other(thread) {
+            // The id is used again: the thread that had it ended unseen, in a loss.
+            let old = std::mem::take(usage);
+            self.gone.push((event.tid, old));
+        }
         if new {
-            if !usage.name.is_empty() {
-                // The id is used again: the thread that had it ended unseen, in a loss.
-                let old = std::mem::take(usage);
-                self.gone.push((event.tid, old));
-            }
             self.created += u64::from(event.pid == Pid(thread.parent_pid));
             self.processes_created += u64::from(event.pid != Pid(thread.parent_pid));
         }
         let usage = self.by_tid.entry(event.tid).or_default();
         usage.pid = event.pid;
+        usage.start_time = thread.start_time;
         let length = thread.comm.iter().position(|byte| *byte == 0).unwrap_or(thread.comm.len());
         usage.name = String::from_utf8_lossy(&thread.comm[..length]).into_owned();
         if thread.how == born::FOUND && thread.running != 0 {
@@ -220,5 +223,49 @@ impl Threads {
     }
     pub(super) fn running_over_time(&self) -> &Series {
         &self.running_over_time
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::What;
+
+    fn event(at: u64) -> Event {
+        Event {
+            at: Ns(at),
+            tid: Tid(7),
+            pid: Pid(5),
+            seq: 0,
+            missing: 0,
+            cpu: 0,
+            spun: 0,
+            what: What::ThreadEnd,
+        }
+    }
+
+    fn told(start_time: u64, how: u8) -> Thread {
+        Thread { start_time, how, parent_pid: 5, comm: *b"worker\0\0\0\0\0\0\0\0\0\0", ..Thread::default() }
+    }
+
+    /// Thread ids come around: whose end was lost is told from the next one with its id by when they were created.
+    #[test]
+    fn an_id_that_is_used_again_is_another_thread() {
+        let mut threads = Threads::new(Ns(0));
+        for (at, start_time, how) in [
+            (10, 9, born::NEW),
+            (20, 9, born::RENAMED),
+            (30, 29, born::NEW),
+            (40, 39, born::FOUND),
+            (50, 39, born::EXEC),
+        ] {
+            threads.named(&event(at), &told(start_time, how), how == born::NEW);
+            threads.off_cpu(&event(at + 5), &OffCpu { left: at + 1, ..OffCpu::default() });
+        }
+        let mut seen: Vec<_> =
+            threads.iter().map(|(tid, usage)| (tid, usage.start_time, usage.involuntary)).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [(Tid(7), 9, 2), (Tid(7), 29, 1), (Tid(7), 39, 2)]);
+        assert_eq!(threads.created(), 2);
     }
 }

@@ -242,7 +242,6 @@ pub(super) mod tests {
             received: Bytes(0),
             sent: Bytes(0),
             touched_by_loss: false,
-            called: whywait::clock::Called::default(),
             path: Vec::new(),
             owners: Vec::new(),
         }

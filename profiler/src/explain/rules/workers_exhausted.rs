@@ -16,6 +16,7 @@ pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
     if slow_us < LEAST_US {
         return None;
     }
+    let service = facts.service();
     let count = facts.workers.map(|workers| workers.count);
     let which = match facts.workers {
         Some(workers) if workers.processes => {
@@ -43,10 +44,10 @@ pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
             "utilisation" => facts.workers.map(|workers| workers.utilisation),
             "waiting" => facts.workers.map(|workers| workers.queue),
             "requests_in_service" => facts.in_service,
-            "service_us" => facts.all.service(),
-            "busy_with" => facts.all.iter()
-                .filter(|(state, _)| !matches!(state, State::AcceptQueue | State::RecvQueue | State::AppQueue))
-                .map(|(state, time)| (state.id().to_owned(), serde_json::json!(time / facts.all.service())))
+            "service_us" => service.total(),
+            "busy_with" => service.iter()
+                .filter(|(_, time)| *time > 0.0)
+                .map(|(state, time)| (state.id().to_owned(), serde_json::json!(time / service.total())))
                 .collect::<serde_json::Map<_, _>>(),
             "chain" => busy.map(|(what, _)| what),
         },
@@ -65,7 +66,7 @@ fn busy_with(facts: &Facts) -> Option<(String, f64)> {
 }
 
 fn advice(facts: &Facts) -> String {
-    let service = fmt_us(facts.all.service());
+    let service = fmt_us(facts.service().total());
     let more = format!("A request keeps a worker for {service} in the mean. Use more workers");
     match facts.all.mostly() {
         Some((State::OnCpu, _)) => {

@@ -6,6 +6,7 @@ use crate::{
     explain::{Finding, Gain, Id},
     fingerprint::{Lag, Little, Loop, ModelId, Worker},
     report::counters::{Counters, Delays},
+    report::cpu::Cpu,
     report::explanation::{
         AtOnce, Breakdown, Breakdowns, Group, Latency, Lost, Model, Overhead, PerRequest, Requests, Target,
         ThreadUse, Without,
@@ -98,6 +99,7 @@ fn idle() -> Explanation {
         overhead: Overhead { bpf_ns_per_event: 0.0, events: 4, cpu_percent: 0.5, bpf_cpu_percent: 0.0 },
         routes: Vec::new(),
         processes: Vec::new(),
+        cpu: Cpu::default(),
         counters: Counters {
             run_queue: Delays { count: 0, p50_us: 0.0, p99_us: 0.0, max_us: 0.0 },
             futexes: Vec::new(),
