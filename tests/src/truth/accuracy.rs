@@ -239,6 +239,7 @@ pub(super) mod tests {
             times: StateTimes::default(),
             called: Called::default(),
             parts: Parts::default(),
+            lock_waits: Vec::new(),
             received: Bytes(0),
             sent: Bytes(0),
             touched_by_loss: false,
