@@ -9,7 +9,7 @@ use super::{
     model::ModelId,
     outside::Outside,
 };
-use crate::units::{Pid, fmt_count, fmt_percent};
+use crate::units::{Pid, fmt_percent};
 
 /// Requests below which nothing is said.
 const FEWEST: u64 = 3;
@@ -346,11 +346,12 @@ impl<'a> Serving<'a> {
         if most.spare_stacks < SPARE_STACKS || most.spare_stacks * 2 < most.connections {
             return None;
         }
-        let how = format!(
-            "the process has {} more stacks than threads, for {} (from /proc)",
-            fmt_count(most.spare_stacks as u64),
-            counted(most.connections as u64, "connection", "connections")
-        );
+        let connections = match most.connections {
+            0 => String::new(),
+            some => format!(", for {}", counted(some as u64, "connection", "connections")),
+        };
+        let stacks = counted(most.spare_stacks as u64, "more stack", "more stacks");
+        let how = format!("the process has {stacks} than threads{connections} (from /proc)");
         Some((how, 0.85))
     }
 }
