@@ -120,16 +120,16 @@ pub fn dashboard<T: Send + 'static>(
             Err(error) => log::error!("{error}"),
         }),
     };
-    let watched = stop.clone();
-    let watcher = thread::Builder::new()
+    let over = stop.clone();
+    let thread = thread::Builder::new()
         .name("whywait-live".to_owned())
-        .spawn(move || live(target, plan, &watched))
+        .spawn(move || live(target, plan, &over))
         .context("cannot start the thread that watches")?;
     let shown = show(snapshots, theme, screen.fps);
     stop.set();
-    let watched = watcher.join();
+    let ended = thread.join();
     shown.context("cannot use the terminal")?;
-    match watched {
+    match ended {
         Ok(watched) => {
             watched?;
             Ok(begun.try_recv().ok())

@@ -91,6 +91,26 @@ impl RequestClock {
         self.keeps_paths = true;
     }
 
+    /// Finishes requests whose answer has been out since `before`, without waiting for the next one on their connection: for a run whose
+    /// results are looked at while it goes on. What is written later still is not counted.
+    pub fn settle(&mut self, before: Ns, done: &mut Vec<Request>) {
+        let answered = |open: &Open| open.last_write.is_some_and(|at| at < before);
+        let settled: Vec<(ConnId, RequestId)> = self
+            .open
+            .values()
+            .filter(|open| answered(open))
+            .map(|open| (open.request.conn, open.request.id))
+            .collect();
+        for (conn, request) in settled {
+            if let Some(connection) = self.connections.get_mut(&conn)
+                && connection.turn == Turn::Open(request)
+            {
+                connection.turn = Turn::Idle;
+                self.close(request, before, done);
+            }
+        }
+    }
+
     /// The request that a thread works for and has not answered.
     pub fn works_for(&self, tid: Tid) -> Option<RequestId> {
         busy_with(&self.open, self.threads.get(&tid)?, tid)

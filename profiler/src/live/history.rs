@@ -349,6 +349,11 @@ impl History {
             }
         }
         if let Some(tid) = request.threads.first() {
+            // A thread that waits for events of many descriptors goes on with others while one sleeps or calls.
+            let polls = self.threads.known(*tid).is_some_and(|thread| thread.polls);
+            let away = [State::Sleep, State::Downstream, State::AppQueue].map(|state| request.times[state]);
+            let read = request.end.since(request.first_read);
+            let busy = if polls { read.saturating_sub(away.iter().sum()) } else { read };
             if self.recent.len() == RECENT {
                 self.recent.pop_front();
             }
@@ -358,6 +363,7 @@ impl History {
                 tid: *tid,
                 from: request.first_read,
                 to: request.end,
+                busy,
             });
         }
     }

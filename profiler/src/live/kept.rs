@@ -69,6 +69,15 @@ pub struct Ahead {
     pub from: Ns,
     /// When it was answered.
     pub to: Ns,
+    /// Nanoseconds of that in which the thread was taken by it.
+    pub busy: u64,
+}
+
+impl Ahead {
+    /// Nanoseconds for which it kept another request from being read, at most.
+    pub fn kept_waiting(&self, other: &Request) -> u64 {
+        self.to.min(other.first_read).since(self.from.max(other.start)).min(self.busy)
+    }
 }
 
 /// A request with what its threads did meanwhile.
@@ -98,7 +107,7 @@ impl Kept {
         own.truncate(STEPS);
         own.shrink_to_fit();
         let reader = request.threads.first();
-        let overlap = |other: &Ahead| other.to.min(request.first_read).since(other.from.max(begin));
+        let overlap = |other: &Ahead| other.kept_waiting(request);
         let mut ahead: Vec<Ahead> = recent
             .iter()
             .filter(|other| Some(&other.tid) == reader && other.id != request.id && overlap(other) > 0)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{bucket::Bucket, connections::Peer, kept::Kept, threads::ThreadView};
 use crate::{
+    locks::Doing,
     report::Explanation,
     units::{Ns, Pid},
 };
@@ -88,6 +89,21 @@ pub struct Health {
     pub sockets_by_syscall: bool,
 }
 
+/// What is known of a lock from the last whole window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownLock {
+    /// Process of its waiters.
+    pub pid: Pid,
+    /// Its address.
+    pub address: u64,
+    /// What it is for, in a word.
+    pub kind: &'static str,
+    /// The variable that it lies in, or the file that it locks.
+    pub name: Option<String>,
+    /// What its holders did while others waited.
+    pub held: Doing,
+}
+
 /// Something that was said at a moment of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
@@ -130,8 +146,12 @@ pub struct Snapshot {
     pub syscalls: Vec<(u32, u64, u64)>,
     /// How whywait itself is.
     pub health: Health,
+    /// Locks of the last whole window.
+    pub locks: Arc<Vec<KnownLock>>,
     /// The explanation of the last whole window.
     pub explanation: Option<Arc<Explanation>>,
+    /// When that window ended.
+    pub explained: Ns,
     /// What was said, oldest first.
     pub notes: Vec<Note>,
 }

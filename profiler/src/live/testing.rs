@@ -1,4 +1,5 @@
 //! A fixed stream of events, as the kernel could have sent them, and what becomes of it.
+#![allow(clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ const SECOND: u64 = 1_000 * MS;
 const PROCESS: u32 = 4_100;
 const WORKERS: u64 = 3;
 /// Connections: those of the clients, and that to the database.
-const CLIENTS: u64 = 8;
+pub const CLIENTS: u64 = 8;
 const DATABASE: u64 = 100;
 /// The lock of the second part.
 pub const LOCK: u64 = 0x7f3a_1c00_d040;
@@ -64,6 +65,8 @@ struct Stream {
     events: Vec<Event>,
     routes: Routes,
     seq: std::collections::HashMap<u64, u32>,
+    /// When each thread was done with its last request.
+    free: std::collections::HashMap<u32, u64>,
 }
 
 impl Stream {
@@ -135,11 +138,11 @@ impl Stream {
         let tid = PROCESS + 1 + u32::try_from(number % WORKERS).unwrap();
         let conn = 1 + number % CLIENTS;
         let us = 1_000;
-        let idle_since = arrival.saturating_sub(WORKERS * 40 * MS - 95 * MS).max(2 * MS);
+        let idle_since = self.free.get(&tid).copied().unwrap_or(2 * MS);
         let ready = arrival + 20 * us;
         let runs = ready + 40 * us;
         let idle = OffCpu { syscall: call::EPOLL_WAIT, args: [4, 0, 0], ..OffCpu::default() };
-        self.off(tid, (idle_since.min(arrival), ready, runs), idle);
+        self.off(tid, (idle_since, ready, runs), idle);
         let read = runs + 10 * us;
         let head = match kind {
             Kind::Plain => "GET /plaintext HTTP/1.1\r\n",
@@ -181,6 +184,7 @@ impl Stream {
             }
         }
         self.op(at, tid, conn, op::SEND, (1_024, 0), "");
+        self.free.insert(tid, at + 30 * us);
     }
 }
 

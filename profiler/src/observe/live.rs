@@ -12,6 +12,7 @@ use crossbeam_channel::RecvTimeoutError;
 use whywait_ebpf::abi::{OffCpu, off_cpu};
 
 use super::{
+    explainer::Explainer,
     neighbours,
     outside::Onlooker,
     pipeline::Pipeline,
@@ -19,7 +20,7 @@ use super::{
     slice,
 };
 use crate::{
-    live::{Health, History, Lost, Model, Note, Snapshot, Status, Target},
+    live::{Health, History, Lost, Note, Snapshot, Status, Target},
     platform::{
         clock::monotonic,
         proc,
@@ -29,7 +30,6 @@ use crate::{
         yielding::never_preempt,
     },
     probe::{AttachError, Options, Session},
-    report::explain,
     ring::Reader,
     stacks::Stacks,
     symbols::Symbols,
@@ -41,9 +41,11 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often somebody new is looked for while the target is gone.
 const SEEK: Duration = Duration::from_millis(250);
 /// The reader hands on what there is within a fraction of this: nothing came, so nothing is on its way.
-const IDLE: Duration = Duration::from_millis(200);
+const IDLE: Duration = Duration::from_secs(1);
 /// How long a window is that is explained.
 const WINDOW: u64 = 5_000_000_000;
+/// A response of which nothing more is written for this long, in nanoseconds, is complete.
+const SETTLED: u64 = 2_000_000_000;
 /// Threads that are looked at one by one because nothing is heard of them.
 const SILENT: usize = 64;
 /// A thread that has sent nothing for this long, in nanoseconds, is looked at.
@@ -86,6 +88,7 @@ struct Run {
     neighbours: neighbours::Onlooker,
     found: Vec<&'static str>,
     symbols: Symbols,
+    explainer: Explainer,
 }
 
 /// CPU time of whywait itself.
@@ -141,6 +144,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         neighbours,
         found: Vec::new(),
         symbols: Symbols::new(),
+        explainer: Explainer::start()?,
     };
     let frame = Duration::from_secs(1) / plan.fps.max(1);
     let (mut next_frame, mut next_look, mut heard) = (Instant::now(), Instant::now(), Instant::now());
@@ -195,6 +199,7 @@ impl Run {
     /// What is looked at now and then.
     fn look(&mut self) -> Result<(), ObserveError> {
         let now = monotonic();
+        self.pipeline.settle(Ns(now.0.saturating_sub(SETTLED)));
         let (begin, _) = self.pipeline.window().span();
         if now.since(begin) >= WINDOW {
             self.explain(now)?;
@@ -206,6 +211,7 @@ impl Run {
         self.look_at_target()?;
         self.look_at_silent(now);
         self.look_at_cost();
+        self.take_explained();
         if let Some(history) = self.pipeline.history() {
             self.shown.health.history_bytes = history.bytes();
         }
@@ -218,7 +224,7 @@ impl Run {
         Ok(())
     }
 
-    /// Explains the window, and begins the next.
+    /// Has the window explained, and begins the next.
     fn explain(&mut self, now: Ns) -> Result<(), AttachError> {
         let mut pipeline = self.pipeline.turn(now);
         let next = neighbours::Onlooker::new(&self.target.pids);
@@ -247,19 +253,22 @@ impl Run {
             target_ended: false,
             stacks: Stacks::default(),
         };
-        let explanation = explain(&observation);
-        self.shown.model = (explanation.model.confidence > 0.0).then(|| Model {
-            id: explanation.model.id.id().to_owned(),
-            confidence: explanation.model.confidence,
-            evidence: explanation.model.evidence.clone(),
-        });
-        let found: Vec<&str> = explanation.findings.iter().map(|finding| finding.id.id()).collect();
+        self.explainer.explain(now, observation);
+        Ok(())
+    }
+
+    /// Takes what has been explained since.
+    fn take_explained(&mut self) {
+        let Some(new) = self.explainer.explained().last() else { return };
+        let found: Vec<&str> = new.explanation.findings.iter().map(|finding| finding.id.id()).collect();
         if found != self.found {
             log::info!("found: {}", if found.is_empty() { "nothing".to_owned() } else { found.join(", ") });
             self.found = found;
         }
-        self.shown.explanation = Some(Arc::new(explanation));
-        Ok(())
+        self.shown.model = new.model;
+        self.shown.locks = new.locks;
+        self.shown.explanation = Some(new.explanation);
+        self.shown.explained = new.at;
     }
 
     fn look_at_losses(&mut self) -> Result<(), AttachError> {

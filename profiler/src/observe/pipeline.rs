@@ -27,7 +27,7 @@ struct Live {
 }
 
 /// Takes each finished request.
-pub type Sink = Box<dyn FnMut(&Request)>;
+pub type Sink = Box<dyn FnMut(&Request) + Send>;
 
 /// Decoding, order, clock and window in a row.
 pub struct Pipeline {
@@ -124,6 +124,12 @@ impl Pipeline {
         self.pass_on();
     }
 
+    /// Finishes requests that were answered before this moment.
+    pub fn settle(&mut self, before: Ns) {
+        self.clock.settle(before, &mut self.done);
+        self.pass_on();
+    }
+
     /// Requests that are not answered: how many, and when the oldest of them began.
     pub fn in_flight(&self) -> (usize, Option<Ns>) {
         self.clock.in_flight()
@@ -131,12 +137,15 @@ impl Pipeline {
 
     /// Ends the window, begins the one that follows at once, and returns the one that has ended, with all that is told from it. The new one
     /// begins with what is known of threads and connections, as a run does that is attached to a server.
+    #[must_use]
     pub fn turn(&mut self, at: Ns) -> Self {
-        let (mut behaviour, mut ledger) = (Behaviour::new(at), Ledger::default());
+        let (mut behaviour, mut ledger, mut locks) =
+            (Behaviour::new(at), Ledger::default(), Locks::default());
         if let Some(live) = &self.live {
             for event in live.known.events(at) {
                 behaviour.event(&event);
                 ledger.event(&event);
+                locks.event(&event);
             }
         }
         let mut past = Self {
@@ -144,7 +153,7 @@ impl Pipeline {
             window: self.window.turn(at),
             behaviour: std::mem::replace(&mut self.behaviour, behaviour),
             ledger: std::mem::replace(&mut self.ledger, ledger),
-            locks: std::mem::take(&mut self.locks),
+            locks: std::mem::replace(&mut self.locks, locks),
             cpu: std::mem::replace(&mut self.cpu, CpuWaits::new(at)),
             profile: std::mem::take(&mut self.profile),
             unreadable: self.unreadable,

@@ -36,23 +36,23 @@ pub fn answer(view: &View) -> String {
         };
     }
     let mean = span.requests.total as f64 / span.requests.count as f64 / 1e3;
-    let mut text =
-        format!("A request takes {}, of which {}.", fmt_us(mean), causes(&breakdown(&span.requests)));
+    let mut sentences =
+        vec![format!("A request takes {}, of which {}.", fmt_us(mean), causes(&breakdown(&span.requests)))];
     let slow = if span.slow.count > 0 { &span.slow } else { &span.requests };
     if span.slow.count > 0 {
         let took = slow.total as f64 / slow.count as f64 / 1e3;
-        text += &format!(" The slowest take {}, of which {}.", fmt_us(took), causes(&breakdown(slow)));
+        sentences.push(format!("The slowest take {}, of which {}.", fmt_us(took), causes(&breakdown(slow))));
     }
     for (state, share) in largest(slow).into_iter().chain(largest(&span.requests)).take(1) {
         if let Some(why) = evidence(view, state, share) {
-            text += &format!(" {why}");
+            sentences.push(why);
         }
     }
     // An open request is news only when it is older than any answered one.
     if snapshot.oldest.is_some_and(|oldest| oldest > span.requests.max.max(1_000_000_000)) {
-        text += &open;
+        sentences.push(open.trim_start().to_owned());
     }
-    text
+    sentences.join(" ")
 }
 
 /// Mean times by state, as reports have them.

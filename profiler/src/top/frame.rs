@@ -54,7 +54,7 @@ fn who(snapshot: &Snapshot) -> String {
     let target = &snapshot.target;
     let mut facts: Vec<String> = target.pids.first().map(ToString::to_string).into_iter().collect();
     if target.pids.len() > 1 {
-        facts[0] += &format!(" and {} more", target.pids.len() - 1);
+        facts[0] = format!("{} and {} more", facts[0], target.pids.len() - 1);
     }
     if let Some(port) = target.ports.first() {
         facts.push(format!("port {port}"));

@@ -238,7 +238,7 @@ mod tests {
     fn markdown() -> String {
         let mut table = "| key | what it does |\n| --- | --- |\n".to_owned();
         for key in KEYS {
-            table += &format!("| `{}` | {} |\n", key.name, key.long);
+            table = format!("{table}| `{}` | {} |\n", key.name, key.long);
         }
         table
     }

@@ -107,11 +107,11 @@ fn any_key_at_any_size() {
         KeyCode::Backspace,
     ]);
     let codes: Vec<KeyCode> = codes.collect();
-    let snapshots = [Arc::new(Snapshot::default()), testing::recorded(2), testing::recorded(31)];
+    let snapshots = [Arc::new(Snapshot::default()), testing::recorded(31)];
     for snapshot in snapshots {
         let mut app = App::new(Arc::clone(&snapshot));
         for screen in SCREENS {
-            for size in [(0, 0), (1, 1), (79, 24), (80, 23), (80, 24), (133, 31), (300, 100)] {
+            for size in [(0, 0), (1, 1), (79, 24), (80, 24), (300, 100)] {
                 for code in &codes {
                     press(&mut app, KeyCode::Char(screen.number()));
                     press(&mut app, *code);
@@ -154,7 +154,10 @@ fn a_moment_stays() {
     assert_eq!(text(&mut app, (120, 40)), frozen);
     press(&mut app, KeyCode::Char(' '));
     let mut app = App::new(testing::recorded(20));
-    press(&mut app, KeyCode::Left);
+    // Far enough for requests whose end is told late.
+    (0..6).for_each(|_| {
+        press(&mut app, KeyCode::Left);
+    });
     let routes = |app: &mut App| {
         let text = text(app, (120, 40));
         text.lines().filter(|line| line.contains("GET /")).map(str::to_owned).collect::<Vec<_>>()

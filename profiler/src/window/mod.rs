@@ -65,6 +65,7 @@ impl Window {
     }
 
     /// Ends the window, and begins the one that follows at once.
+    #[must_use]
     pub fn turn(&mut self, at: Ns) -> Self {
         let next = Self { threads: self.threads.renewed(at), ..Self::new(at) };
         let mut past = std::mem::replace(self, next);

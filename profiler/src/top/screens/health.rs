@@ -14,7 +14,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     let theme = canvas.theme;
     canvas.heading(0, "whywait itself");
     let lost = &health.lost;
-    let loss = if lost.total() == 0 {
+    let said = if lost.total() == 0 {
         ("nothing was lost".to_owned(), theme.good())
     } else {
         let kinds: Vec<String> =
@@ -53,7 +53,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
         "socket tracepoints"
     };
     let rows = [
-        ("losses", loss.0, loss.1),
+        ("losses", said.0, said.1),
         ("records", records, theme.plain()),
         ("reading", behind, if health.lag == 0 { theme.good() } else { theme.warn() }),
         ("cost", cost, theme.plain()),

@@ -1,7 +1,8 @@
 //! Locks that requests waited for.
 
-use super::Rows;
+use super::{Rows, waterfall::call_name};
 use crate::{
+    live::KnownLock,
     top::{
         canvas::{Align, Canvas, Column},
         view::View,
@@ -20,6 +21,24 @@ const COLUMNS: [Column; 9] = [
     ("in line", 7, Align::Right),
     ("last let go by", 20, Align::Left),
 ];
+
+/// What it is, and what its holders do.
+fn known(lock: &KnownLock) -> String {
+    let held = &lock.held;
+    let total = held.total().max(1) as f64;
+    let mut parts = vec![lock.name.clone().unwrap_or_else(|| lock.kind.to_owned())];
+    for (nanos, what) in [(held.on_cpu, "on a CPU"), (held.runnable, "without a CPU")] {
+        if nanos as f64 / total >= 0.1 {
+            parts.push(format!("held {} {what}", fmt_percent(nanos as f64 / total)));
+        }
+    }
+    if held.blocked as f64 / total >= 0.1 {
+        let call =
+            if held.blocked_in < 0 { String::new() } else { format!(" in {}", call_name(held.blocked_in)) };
+        parts.push(format!("held {} blocked{call}", fmt_percent(held.blocked as f64 / total)));
+    }
+    parts.join(", ")
+}
 
 pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     canvas.heading(0, &format!("Locks that requests waited for, {}", view.numbers_words()));
@@ -54,7 +73,12 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     let rows = Rows::new(locks.len(), 2, canvas.height(), view.chosen);
     for (y, (place, cells)) in (2..canvas.height()).zip(locks.iter().enumerate().skip(rows.first)) {
         let style = if place == view.chosen { canvas.theme.chosen() } else { canvas.theme.plain() };
-        canvas.cells(y, &COLUMNS, cells, style);
+        let x = canvas.cells(y, &COLUMNS, cells, style);
+        let length = u16::try_from(cells[COLUMNS.len() - 1].chars().count()).unwrap_or(0);
+        let lock = view.snapshot.locks.iter().find(|lock| cells[1] == format!("{:#x}", lock.address));
+        if let Some(lock) = lock {
+            canvas.text(x + length + 2, y, &known(lock), canvas.theme.faint());
+        }
     }
     if locks.is_empty() {
         canvas.text(0, 3, "no request waited for a lock", canvas.theme.faint());

@@ -56,7 +56,9 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     );
 
     let y = y + upper;
-    canvas.part(0, y, chart, 1).heading(0, "Latency");
+    let mut title = canvas.part(0, y, chart, 1);
+    title.heading(0, "Latency");
+    marks(view, &mut title);
     let lower = charts.saturating_sub(upper);
     heat::draw(view, &mut canvas.part(0, y + 1, chart, lower.saturating_sub(1)));
     let mut side = canvas.part(chart + 1, y, legend, lower);
@@ -71,7 +73,8 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
 
 /// What the last whole window was found to wait for, in words.
 fn findings(view: &View, canvas: &mut Canvas, y: u16) -> u16 {
-    let Some(explanation) = &view.snapshot.explanation else { return y };
+    let snapshot = view.snapshot;
+    let Some(explanation) = snapshot.explanation.as_ref().filter(|_| is_recent(view)) else { return y };
     let room = if canvas.height() < 30 { 1 } else { 3 };
     let mut row = y;
     for finding in explanation.findings.iter().take(room) {
@@ -81,6 +84,15 @@ fn findings(view: &View, canvas: &mut Canvas, y: u16) -> u16 {
         row += 1;
     }
     row
+}
+
+/// Whether the last whole window is what is looked at: not the past, and not from before something changed.
+fn is_recent(view: &View) -> bool {
+    const RECENT: u64 = 12_000_000_000;
+    let (snapshot, ended) = (view.snapshot, view.snapshot.explained);
+    let changed = snapshot.notes.last().is_some_and(|note| note.at.plus(RECENT / 4) > ended);
+    let now = view.buckets.len() == snapshot.buckets.len();
+    now && !changed && snapshot.at.since(ended) < RECENT
 }
 
 /// The measures in one line.
@@ -143,7 +155,7 @@ fn words(link: &Link) -> String {
     format!("{what}{lag}")
 }
 
-/// Seconds below the charts, and marks where something was said.
+/// Seconds below the charts.
 fn time_axis(view: &View, canvas: &mut Canvas) {
     let width = canvas.width().saturating_sub(stack::AXIS);
     let columns = view.columns(usize::from(width));
@@ -151,7 +163,7 @@ fn time_axis(view: &View, canvas: &mut Canvas) {
     let faint = canvas.theme.faint();
     let mut free = 0;
     for (place, column) in columns.iter().enumerate() {
-        let (Some(first), Some(last)) = (column.first(), column.last()) else { continue };
+        let Some(first) = column.first() else { continue };
         let x = stack::AXIS + u16::try_from(indent + place).unwrap_or(0);
         let from_right = columns.len() - 1 - place;
         if from_right.is_multiple_of(20) && x >= free {
@@ -165,8 +177,19 @@ fn time_axis(view: &View, canvas: &mut Canvas) {
             let from = x.min((stack::AXIS + width).saturating_sub(length));
             free = canvas.text(from, 0, &label, faint) + 1;
         }
+    }
+}
+
+/// Marks in a heading where something was said.
+fn marks(view: &View, canvas: &mut Canvas) {
+    let width = canvas.width().saturating_sub(stack::AXIS);
+    let columns = view.columns(usize::from(width));
+    let indent = usize::from(width).saturating_sub(columns.len());
+    for (place, column) in columns.iter().enumerate() {
+        let (Some(first), Some(last)) = (column.first(), column.last()) else { continue };
         let end = last.begin.plus(crate::live::LENGTH);
         if view.snapshot.notes.iter().any(|note| note.at >= first.begin && note.at < end) {
+            let x = stack::AXIS + u16::try_from(indent + place).unwrap_or(0);
             canvas.put(x, 0, '▲', canvas.theme.warn());
         }
     }

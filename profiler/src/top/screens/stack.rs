@@ -119,9 +119,9 @@ mod tests {
     #[test]
     fn rows_are_given_in_proportion_and_none_is_left() {
         let mut times = StateTimes::default();
-        times[State::OnCpu] = 10;
+        times[State::OnCpu] = 9;
         times[State::Lock] = 60;
-        times[State::Disk] = 30;
+        times[State::Disk] = 31;
         assert_eq!(rows_of(&times, 5), [(State::Lock, 3), (State::Disk, 2)]);
         for rows in 0..40 {
             assert_eq!(rows_of(&times, rows).iter().map(|(_, rows)| rows).sum::<usize>(), rows);

@@ -93,8 +93,8 @@ pub fn draw(kept: &Kept, snapshot: &Snapshot, scroll: usize, canvas: &mut Canvas
     for (y, row) in (y + 1..canvas.height()).zip(rows.iter().skip(scroll)) {
         let style = theme.plain();
         canvas.cells(y, &STEPS, &row.cells, style);
-        if let Some(state) = row.state {
-            canvas.put(29, y, letter(state), theme.block(state));
+        if let Shown::Share(share) = row.share {
+            canvas.put(29, y, letter(share), theme.block(share));
         }
     }
     rows.len()
@@ -114,7 +114,7 @@ fn facts(kept: &Kept, snapshot: &Snapshot) -> Vec<String> {
         request.threads.first().map(|tid| name(snapshot, *tid)).unwrap_or_default(),
     ));
     for ahead in &kept.ahead {
-        let meanwhile = ahead.to.min(request.first_read).since(ahead.from.max(request.start));
+        let meanwhile = ahead.kept_waiting(request);
         facts.push(format!(
             "In front of it: {}, on which thread {} worked for {} while this one waited.",
             ahead.route.as_deref().unwrap_or("another request"),
@@ -171,37 +171,44 @@ fn thread_line(kept: &Kept, tid: Tid, scale: &Scale, canvas: &mut Canvas, (x, y)
     }
 }
 
+/// What a line shows in its column of states.
+#[derive(Clone, Copy)]
+enum Shown {
+    Nothing,
+    Share(Option<State>),
+}
+
 struct Line {
     cells: [String; 5],
-    state: Option<Option<State>>,
+    share: Shown,
 }
 
 /// The steps, one a line.
 fn lines(kept: &Kept, snapshot: &Snapshot) -> Vec<Line> {
     let request = &kept.request;
     let mut lines = Vec::new();
-    let mut line = |at: Ns, nanos: u64, tid: Tid, state: Option<Option<State>>, what: String| {
+    let mut line = |at: Ns, nanos: u64, tid: Tid, share: Shown, what: String| {
         let offset = if at >= request.start {
             format!("+{}", fmt_us(at.since(request.start) as f64 / 1e3))
         } else {
             format!("-{}", fmt_us(request.start.since(at) as f64 / 1e3))
         };
         let time = if nanos > 0 { fmt_us(nanos as f64 / 1e3) } else { String::new() };
-        lines.push(Line { cells: [offset, time, tid.to_string(), String::new(), what], state });
+        lines.push(Line { cells: [offset, time, tid.to_string(), String::new(), what], share });
     };
     for step in &kept.steps {
         let what = what(step, snapshot);
         match step.kind {
             Kind::Off { state, .. } => {
                 if step.ready > step.from {
-                    line(step.from, step.ready.since(step.from), step.tid, Some(state), what);
+                    line(step.from, step.ready.since(step.from), step.tid, Shown::Share(state), what);
                 }
                 if step.to > step.ready {
-                    let state = Some(Some(State::RunQueue));
-                    line(step.ready, step.to.since(step.ready), step.tid, state, "had no CPU".to_owned());
+                    let share = Shown::Share(Some(State::RunQueue));
+                    line(step.ready, step.to.since(step.ready), step.tid, share, "had no CPU".to_owned());
                 }
             }
-            _ => line(step.from, 0, step.tid, None, what),
+            _ => line(step.from, 0, step.tid, Shown::Nothing, what),
         }
     }
     lines
