@@ -237,6 +237,8 @@ pub(super) mod tests {
             first_read: Ns(first_read),
             end: Ns(end),
             times: StateTimes::default(),
+            called: whywait::clock::Called::default(),
+            lock_waits: Vec::new(),
             received: Bytes(0),
             sent: Bytes(0),
             touched_by_loss: false,
