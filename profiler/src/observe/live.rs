@@ -173,6 +173,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
             next_look = now + if matches!(run.status, Status::Waiting { .. }) { SEEK } else { LOOK };
             run.look()?;
         }
+        run.neighbours.tick(&mut run.pipeline);
         let behind = !reader.batches().is_empty();
         publish(Arc::new(run.snapshot(behind)));
     }
@@ -205,7 +206,6 @@ impl Run {
             self.explain(now)?;
         }
         self.onlooker.tick(self.pipeline.behaviour());
-        self.neighbours.tick(&mut self.pipeline);
         self.look_at_losses()?;
         join_late(&self.spec, &mut self.target, &mut self.session)?;
         self.look_at_target()?;

@@ -139,13 +139,14 @@ impl Pipeline {
     /// begins with what is known of threads and connections, as a run does that is attached to a server.
     #[must_use]
     pub fn turn(&mut self, at: Ns) -> Self {
-        let (mut behaviour, mut ledger, mut locks) =
-            (Behaviour::new(at), Ledger::default(), Locks::default());
+        let (mut behaviour, mut ledger, mut locks, mut cpu) =
+            (Behaviour::new(at), Ledger::default(), Locks::default(), CpuWaits::new(at));
         if let Some(live) = &self.live {
             for event in live.known.events(at) {
                 behaviour.event(&event);
                 ledger.event(&event);
                 locks.event(&event);
+                cpu.event(&event);
             }
         }
         let mut past = Self {
@@ -154,7 +155,7 @@ impl Pipeline {
             behaviour: std::mem::replace(&mut self.behaviour, behaviour),
             ledger: std::mem::replace(&mut self.ledger, ledger),
             locks: std::mem::replace(&mut self.locks, locks),
-            cpu: std::mem::replace(&mut self.cpu, CpuWaits::new(at)),
+            cpu: std::mem::replace(&mut self.cpu, cpu),
             profile: std::mem::take(&mut self.profile),
             unreadable: self.unreadable,
             slice: self.slice,
@@ -191,11 +192,11 @@ impl Pipeline {
     }
 
     fn take(&mut self, event: &Event) {
-        let before = self.done.len();
         if let Some(live) = &mut self.live {
             live.history.event(event, self.clock.works_for(event.tid));
             live.known.event(event);
         }
+        let before = self.done.len();
         self.clock.apply(event, &mut self.done);
         self.tell_locks(before);
         self.window.event(event);
