@@ -35,7 +35,7 @@ pub use real::{
 pub use report::{Breakdown, Finding, Gain, Group, Latency, Model, Report, STATES, ThreadUsage};
 pub use rules::{Serial, kernel_test, skip};
 pub use screen::Screen;
-pub use settings::{patience, requests, slow};
+pub use settings::{patience, requests, slow, socket_tracepoints};
 pub use threads::{SchedTimes, Switches, sched_times, stolen_us, switches, thread_ids};
 pub use user::{Cap, User, cap_set, credentials};
 pub use whywait::{Ended, Whywait, whywait_command};

@@ -88,7 +88,12 @@ impl Screen {
         wait_until(patience(START), || is().trim() == "0 1 0");
         assert_eq!(is().trim(), "0 1 0", "alternate screen, cursor, mouse");
         self.command("clear; stty -a | tr ' ' '\\n' | grep -cE '^(icanon|echo|isig|icrnl|opost);?$'");
-        self.wait_for(&format!("5\n{PROMPT}"), START);
+        let mut seen = String::new();
+        let whole = wait_until(patience(START), || {
+            seen = self.text();
+            seen.lines().any(|line| line.trim() == "5")
+        });
+        assert!(whole, "the terminal's settings are not what they were:\n{seen}");
     }
 }
 

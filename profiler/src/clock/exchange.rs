@@ -6,6 +6,7 @@ use whywait_ebpf::abi::{SockOp, op, sock_flag};
 use super::{
     RequestClock, busy_with,
     connection::{Role, Turn},
+    origin::Parts,
     request::{Called, Open, Request, RequestId, StartedAt},
     state::{State, StateTimes},
     thread::Thread,
@@ -136,7 +137,13 @@ impl RequestClock {
         } else {
             thread.drop_before_mark();
             for stretch in &thread.pending {
-                timeline.claim(stretch.from, stretch.to.min(at), stretch.state, Rank::Owner(1));
+                timeline.claim_from(
+                    stretch.from,
+                    stretch.to.min(at),
+                    stretch.state,
+                    Rank::Owner(1),
+                    stretch.origin,
+                );
             }
             thread.give_lock_waits(&mut lock_waits);
         }
@@ -158,6 +165,7 @@ impl RequestClock {
             end: at,
             times: StateTimes::default(),
             called: Called::new(),
+            parts: Parts::default(),
             lock_waits,
             received: Bytes(op.ret.unsigned_abs()),
             sent: Bytes(0),

@@ -8,6 +8,7 @@ mod exchange;
 mod hold;
 mod lock_wait;
 mod off_cpu;
+mod origin;
 mod request;
 mod state;
 mod thread;
@@ -25,13 +26,14 @@ use whywait_ebpf::abi::{Conn, SockState, born, role};
 
 pub use hold::Hold;
 pub use lock_wait::{InHand, LockWait};
+pub use origin::{Origin, Part, Parts, WaitPlace};
 pub use request::{Called, Request, RequestId, StartedAt};
 pub use state::{State, StateTimes};
 pub use timeline::Piece;
 pub use wait::{Wait, classify};
 
 use crate::{
-    decode::{ConnId, Event, What},
+    decode::{ConnId, Event, StackEvent, Taken, What},
     units::{Ns, Pid, Tid},
 };
 use connection::{Connection, Role, Turn};
@@ -162,6 +164,7 @@ impl RequestClock {
                 }
             }
             What::ThreadEnd => self.thread_end(event.tid, event.pid, event.at, done),
+            What::Stack(stack) => self.stack(event, stack),
         }
     }
 
@@ -304,6 +307,16 @@ impl RequestClock {
         match request.finish() {
             Some(request) => done.push(request),
             None => self.tally.unanswered += 1,
+        }
+    }
+
+    /// A stack tells what its thread does: in the wait that begins, or on the CPU up to now.
+    fn stack(&mut self, event: &Event, stack: &StackEvent) {
+        let Some(thread) = self.threads.get_mut(&event.tid) else { return };
+        match stack.taken {
+            Taken::OffCpu => thread.stack = stack.id.map(|id| (stack.at, id)),
+            Taken::OnCpu => thread.sampled(event.at, stack.id),
+            Taken::Waker => {}
         }
     }
 

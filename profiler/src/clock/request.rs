@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::{
     lock_wait::LockWait,
+    origin::Parts,
     state::{State, StateTimes},
     thread::{Stretch, Thread},
     timeline::{Piece, Rank, Timeline},
@@ -66,6 +67,8 @@ pub struct Request {
     pub times: StateTimes,
     /// Services that it waited for; their times may overlap.
     pub called: Called,
+    /// Where that time comes from, as far as it is known.
+    pub parts: Parts,
     /// Waits for locks of the threads that worked on it, the first so many; they may begin before it does, and overlap.
     pub lock_waits: Vec<LockWait>,
     /// Bytes that were read.
@@ -159,7 +162,7 @@ impl Open {
     /// A thread's time goes to it.
     pub fn give(&mut self, stretches: &[Stretch], rank: Rank) {
         for stretch in stretches {
-            self.timeline.claim(stretch.from, stretch.to, stretch.state, rank);
+            self.timeline.claim_from(stretch.from, stretch.to, stretch.state, rank, stretch.origin);
         }
     }
 
@@ -186,7 +189,10 @@ impl Open {
             self.request.waited_on(conn, end.since(since));
         }
         self.request.end = end;
-        (self.request.times, self.request.path) = self.timeline.finish(end);
+        let settled = self.timeline.finish(end);
+        self.request.times = settled.times;
+        self.request.parts = settled.parts;
+        self.request.path = settled.path;
         Some(self.request)
     }
 }

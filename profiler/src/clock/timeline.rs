@@ -8,7 +8,10 @@ use std::cmp::Reverse;
 
 use smallvec::SmallVec;
 
-use super::state::{State, StateTimes};
+use super::{
+    origin::{Origin, Parts},
+    state::{State, StateTimes},
+};
 use crate::units::Ns;
 
 /// How much a claim is believed.
@@ -35,6 +38,8 @@ pub struct Segment {
     pub state: State,
     /// How much it is believed.
     pub rank: Rank,
+    /// Where it comes from.
+    pub origin: Option<Origin>,
 }
 
 /// Beyond this many claims the earlier part is settled, so that a long request stays small.
@@ -59,11 +64,23 @@ pub struct Piece {
     pub ownership: u32,
 }
 
+/// What a request's time was, to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// By state.
+    pub times: StateTimes,
+    /// Where it comes from, as far as it is known.
+    pub parts: Parts,
+    /// Piece by piece, where that was kept.
+    pub path: Vec<Piece>,
+}
+
 /// Claims on a request's time, and what is settled of it.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     settled_to: Ns,
     settled: StateTimes,
+    parts: Parts,
     claims: SmallVec<[Segment; USUAL]>,
     /// What is settled, piece by piece, where that is wanted.
     path: Option<Vec<Piece>>,
@@ -72,7 +89,13 @@ pub struct Timeline {
 impl Timeline {
     /// A timeline that begins at `start`.
     pub fn new(start: Ns) -> Self {
-        Self { settled_to: start, settled: StateTimes::default(), claims: SmallVec::new(), path: None }
+        Self {
+            settled_to: start,
+            settled: StateTimes::default(),
+            parts: Parts::default(),
+            claims: SmallVec::new(),
+            path: None,
+        }
     }
 
     /// Keeps the path as well.
@@ -84,17 +107,24 @@ impl Timeline {
 
     /// Adds a claim; the part of it that is settled already is ignored.
     pub fn claim(&mut self, from: Ns, to: Ns, state: State, rank: Rank) {
+        self.claim_from(from, to, state, rank, None);
+    }
+
+    /// Adds a claim of which it is known where it comes from.
+    pub fn claim_from(&mut self, from: Ns, to: Ns, state: State, rank: Rank, origin: Option<Origin>) {
         let from = from.max(self.settled_to);
         if to <= from {
             return;
         }
         if let Some(last) = self.claims.last_mut()
             && (last.to, last.state, last.rank) == (from, state, rank)
+            && origin.is_none()
+            && last.origin.is_none()
         {
             last.to = to;
             return;
         }
-        self.claims.push(Segment { from, to, state, rank });
+        self.claims.push(Segment { from, to, state, rank, origin });
     }
 
     /// Settles what lies before `until` when there are many claims.
@@ -104,14 +134,14 @@ impl Timeline {
         }
     }
 
-    /// Time by state from the start to `end`: sums to the time between the two, exactly. Claims beyond `end` do not count.
+    /// Time by state, and where it comes from, from the start to `end`: sums to the time between the two, exactly. Claims beyond `end` do not count.
     ///
     /// Must not be called with an `end` before what has been settled; the sum is then that of the settled part.
     ///
     /// Beside it the path, where that was kept; its pieces follow each other without a gap.
-    pub fn finish(mut self, end: Ns) -> (StateTimes, Vec<Piece>) {
+    pub fn finish(mut self, end: Ns) -> Settled {
         self.settle(end);
-        (self.settled, self.path.unwrap_or_default())
+        Settled { times: self.settled, parts: self.parts, path: self.path.unwrap_or_default() }
     }
 
     /// Moves the settled part on to `until`.
@@ -136,11 +166,14 @@ impl Timeline {
                 begun += 1;
             }
             open.retain(|claim| claim.to > from);
-            let decides = open.iter().max_by_key(|claim| claim.rank);
-            let state = decides.map_or(State::AppQueue, |claim| claim.state);
+            let claim = open.iter().max_by_key(|claim| claim.rank);
+            let state = claim.map_or(State::AppQueue, |claim| claim.state);
             self.settled[state] += to.since(from);
+            if let Some((claim, origin)) = claim.and_then(|claim| Some((claim, claim.origin?))) {
+                self.parts.add(state, origin, to.since(from), claim.to == to);
+            }
             if let Some(path) = &mut self.path {
-                let ownership = match decides.map(|claim| claim.rank) {
+                let ownership = match claim.map(|claim| claim.rank) {
                     Some(Rank::Owner(number)) => number,
                     _ => 0,
                 };
@@ -176,7 +209,7 @@ mod tests {
         for (from, to, state, rank) in claims {
             line.claim(Ns(*from), Ns(*to), *state, *rank);
         }
-        line.finish(Ns(end)).0
+        line.finish(Ns(end)).times
     }
 
     #[test]
@@ -228,7 +261,7 @@ mod tests {
                 line.claim(Ns(from), Ns(to), State::ALL[state], rank);
                 line.compact(Ns(to.min(start + length)));
             }
-            let (times, path) = line.finish(Ns(start + length));
+            let Settled { times, path, .. } = line.finish(Ns(start + length));
             prop_assert_eq!(times.total(), length);
             let mut at = Ns(start);
             for piece in path {

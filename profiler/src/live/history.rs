@@ -144,6 +144,7 @@ impl History {
                     bucket.peer(peer).opened += 1;
                 }
             }
+            What::Stack(_) => {}
             What::SockState(SockState { conn, new, .. }) => {
                 if *new != ESTABLISHED {
                     self.connections.remove(ConnId(*conn));

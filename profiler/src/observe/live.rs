@@ -31,6 +31,8 @@ use crate::{
     },
     probe::{AttachError, Options, Session},
     ring::Reader,
+    stacks::Stacks,
+    symbols::Symbols,
     units::{Ns, Pid, rounded},
 };
 
@@ -85,6 +87,7 @@ struct Run {
     onlooker: Onlooker,
     neighbours: neighbours::Onlooker,
     found: Vec<&'static str>,
+    symbols: Symbols,
     explainer: Explainer,
 }
 
@@ -140,6 +143,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         onlooker: Onlooker::default(),
         neighbours,
         found: Vec::new(),
+        symbols: Symbols::new(),
         explainer: Explainer::start()?,
     };
     let frame = Duration::from_secs(1) / plan.fps.max(1);
@@ -148,7 +152,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         match reader.batches().recv_timeout(next_frame.saturating_duration_since(Instant::now())) {
             Ok(batch) => {
                 heard = Instant::now();
-                run.pipeline.records(&batch);
+                run.pipeline.records(&batch, &mut run.symbols);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
@@ -247,6 +251,7 @@ impl Run {
             run_queue: self.session.run_queue_histogram()?,
             own_cpu_ns: rounded(own_cpu_ns),
             target_ended: false,
+            stacks: Stacks::default(),
         };
         self.explainer.explain(now, observation);
         Ok(())

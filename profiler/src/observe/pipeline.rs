@@ -5,11 +5,12 @@ use whywait_ebpf::abi::{Header, Plain};
 use crate::{
     clock::{Request, RequestClock, Tally},
     cpu::CpuWaits,
-    decode::{Event, Gaps, Reorder, Routes, decode},
+    decode::{Event, Gaps, Reorder, Routes, Traces, Unwind, decode},
     explain::Ledger,
     fingerprint::Behaviour,
     live::History,
     locks::Locks,
+    stacks::Profile,
     units::{Ns, Pid, Tid},
     window::Window,
 };
@@ -45,6 +46,8 @@ pub struct Pipeline {
     unreadable: u64,
     slice: Option<(Ns, Ns)>,
     in_slice: u64,
+    traces: Traces,
+    profile: Profile,
 }
 
 impl Pipeline {
@@ -66,11 +69,13 @@ impl Pipeline {
             unreadable: 0,
             slice: None,
             in_slice: 0,
+            traces: Traces::default(),
+            profile: Profile::default(),
         }
     }
 
-    /// Takes records one after the other, as the reader hands them on.
-    pub fn records(&mut self, mut bytes: &[u8]) {
+    /// Takes records one after the other, as the reader hands them on; `unwind` finds the callers in the stacks among them.
+    pub fn records(&mut self, mut bytes: &[u8], unwind: &mut dyn Unwind) {
         while let Some(header) = Header::from_bytes(bytes) {
             let length = header.len as usize;
             if length < size_of::<Header>() || length > bytes.len() {
@@ -82,6 +87,7 @@ impl Pipeline {
             match decode(record, &mut self.routes) {
                 Ok(mut event) => {
                     self.gaps.check(&mut event);
+                    self.traces.number(&mut event, unwind);
                     self.order.push(event);
                     while let Some(event) = self.order.pop() {
                         self.take(&event);
@@ -150,6 +156,7 @@ impl Pipeline {
             ledger: std::mem::replace(&mut self.ledger, ledger),
             locks: std::mem::replace(&mut self.locks, locks),
             cpu: std::mem::replace(&mut self.cpu, cpu),
+            profile: std::mem::take(&mut self.profile),
             unreadable: self.unreadable,
             slice: self.slice,
             in_slice: self.in_slice,
@@ -195,6 +202,7 @@ impl Pipeline {
         self.window.event(event);
         self.behaviour.event(event);
         self.ledger.event(event);
+        self.profile.event(event);
         self.locks.event(event);
         self.cpu.event(event);
     }
@@ -217,6 +225,7 @@ impl Pipeline {
             }
             self.behaviour.request(&request);
             self.ledger.request(&request);
+            self.profile.request(&request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
@@ -255,6 +264,16 @@ impl Pipeline {
     /// What findings are told from, beside the window.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Stacks, by number.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
+    /// Which stacks requests spend their time in.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// Locks that requests waited for.

@@ -25,6 +25,8 @@ use crate::{
     },
     probe::{AttachError, Capability, Counters, LockWaits, Loss, Mode, Options, Session, SyscallCount},
     ring::{Reader, ReaderError},
+    stacks::Stacks,
+    symbols::Symbols,
     units::Pid,
 };
 
@@ -81,6 +83,8 @@ pub struct Observation {
     pub run_queue: Vec<u64>,
     /// CPU time of whywait itself in nanoseconds.
     pub own_cpu_ns: u64,
+    /// Where in the code requests spent their time.
+    pub stacks: Stacks,
     /// The target ended before the time was over.
     pub target_ended: bool,
 }
@@ -125,6 +129,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     {
         return Err(ObserveError::Ended { pid: *gone });
     }
+    let mut symbols = Symbols::new();
     let mut pipeline = Pipeline::new(monotonic(), plan.sink);
     if let Some(command) = &mut target.launched {
         command.go()?;
@@ -142,7 +147,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     loop {
         let until = next_tick.saturating_duration_since(Instant::now());
         match reader.batches().recv_timeout(until) {
-            Ok(batch) => pipeline.records(&batch),
+            Ok(batch) => pipeline.records(&batch, &mut symbols),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -170,7 +175,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     let end = monotonic();
     reader.stop();
     while let Ok(batch) = reader.batches().recv() {
-        pipeline.records(&batch);
+        pipeline.records(&batch, &mut symbols);
     }
     let loss = session.loss()?;
     if loss.total() > known_loss {
@@ -180,7 +185,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     Names::default().give(pipeline.locks_mut());
     let cpu = neighbours.finish(&mut pipeline, end);
     let fingerprint = pipeline.behaviour().fingerprint(onlooker.outside());
-    let observation = Observation {
+    let mut observation = Observation {
         command: target.command.clone(),
         ports: current_ports(&target),
         pids: target.pids.clone(),
@@ -197,9 +202,13 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         kernel_locks: session.kernel_locks()?,
         run_queue: session.run_queue_histogram()?,
         own_cpu_ns: proc::self_cpu_ns().saturating_sub(own_cpu),
+        stacks: Stacks::default(),
         target_ended,
     };
     drop(session);
+    // After the run, when nothing is measured any more; a process that is still there is the best source of its names.
+    let (profile, traces) = (observation.pipeline.profile(), observation.pipeline.traces());
+    observation.stacks = Stacks::new(profile, traces, &mut symbols);
     if let Some(command) = &mut target.launched {
         command.terminate(GRACE);
     }

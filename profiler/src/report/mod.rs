@@ -5,6 +5,7 @@ mod cpu;
 mod explanation;
 mod locks;
 mod palette;
+mod stacks;
 mod text;
 
 pub use explanation::{AtOnce, Breakdown, Breakdowns, Explanation, Latency, Lost, explain};

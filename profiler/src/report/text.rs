@@ -6,6 +6,7 @@ mod groups;
 mod layout;
 mod model;
 mod notes;
+mod stacks;
 mod states;
 #[cfg(test)]
 mod tests;
@@ -54,7 +55,8 @@ fn write_measures(explanation: &Explanation, palette: Palette, out: &mut dyn Wri
     model::write(explanation, out)?;
     paragraph(out, "Each costs", &costs(explanation))?;
     groups::write("By route", &explanation.routes, palette, out)?;
-    groups::write("By process", &explanation.processes, palette, out)
+    groups::write("By process", &explanation.processes, palette, out)?;
+    stacks::write(explanation, palette, out)
 }
 
 fn latency(explanation: &Explanation) -> String {

@@ -81,7 +81,7 @@ impl Window {
             What::OffCpu(interval) => self.threads.off_cpu(event, interval),
             What::Thread(thread) => self.threads.named(event, thread, thread.how == born::NEW),
             What::ThreadEnd => self.threads.ended(event),
-            What::Socket { .. } | What::Conn(_) | What::SockState(_) => {}
+            What::Socket { .. } | What::Conn(_) | What::SockState(_) | What::Stack(_) => {}
         }
     }
 
