@@ -43,6 +43,7 @@ fn a_live_server_in_the_dashboard() {
         ("5", "futex"),
         ("6", "Waits for a CPU"),
         ("7", "127.0.0.1"),
+        ("8", "Where in the code"),
         ("0", "whywait itself"),
         ("?", "Letters in the charts"),
         ("1", "Where request time goes"),
@@ -59,7 +60,7 @@ fn a_live_server_in_the_dashboard() {
     screen.wait_for("read by", SOON);
     screen.key("Escape");
 
-    for number in "12345670".chars() {
+    for number in "123456780".chars() {
         for key in
             ["Space", "[", "]", "Left", "Right", "+", "-", "Up", "Down", "PageDown", "PageUp", "o", "Enter"]
         {

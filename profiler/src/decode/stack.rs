@@ -123,7 +123,7 @@ impl Unwind for () {
 }
 
 /// Every stack that came, once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Traces {
     traces: Vec<Trace>,
     ids: FxHashMap<Trace, StackId>,

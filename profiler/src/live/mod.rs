@@ -25,6 +25,6 @@ pub use history::History;
 pub use kept::{Ahead, Kept, Kind, Step};
 pub use lanes::{Cell, Lane, Share};
 pub use latencies::Latencies;
-pub use snapshot::{Health, KnownLock, Lost, Model, Note, Snapshot, Status, Target};
+pub use snapshot::{Health, KnownLock, Lost, Model, Note, Snapshot, Stack, Status, Target};
 pub use span::Span;
 pub use threads::{Role, ThreadView};

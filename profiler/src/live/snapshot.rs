@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{bucket::Bucket, connections::Peer, kept::Kept, threads::ThreadView};
 use crate::{
+    clock::State,
     locks::Doing,
     report::Explanation,
     units::{Ns, Pid},
@@ -104,6 +105,17 @@ pub struct KnownLock {
     pub held: Doing,
 }
 
+/// A stack in which requests spent time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stack {
+    /// What they did there.
+    pub state: State,
+    /// Functions, outermost first.
+    pub frames: Vec<String>,
+    /// Microseconds of all requests.
+    pub micros: f64,
+}
+
 /// Something that was said at a moment of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
@@ -148,6 +160,8 @@ pub struct Snapshot {
     pub health: Health,
     /// Locks of the last whole window.
     pub locks: Arc<Vec<KnownLock>>,
+    /// Stacks of the last whole window, most time first.
+    pub stacks: Arc<Vec<Stack>>,
     /// The explanation of the last whole window.
     pub explanation: Option<Arc<Explanation>>,
     /// When that window ended.

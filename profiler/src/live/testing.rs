@@ -8,9 +8,9 @@ use whywait_ebpf::{
     syscalls as call,
 };
 
-use super::{Health, History, Note, Snapshot, Status, Target};
+use super::{Health, History, Note, Snapshot, Stack, Status, Target};
 use crate::{
-    clock::RequestClock,
+    clock::{RequestClock, State},
     decode::{Event, Routes, What},
     units::{Ns, Pid, Tid},
 };
@@ -231,6 +231,17 @@ pub fn recorded(seconds: u64) -> Arc<Snapshot> {
         },
         ..Snapshot::default()
     };
+    let stack = |state, frames: &[&str], micros| Stack {
+        state,
+        frames: frames.iter().map(|name| (*name).to_owned()).collect(),
+        micros,
+    };
+    snapshot.stacks = Arc::new(vec![
+        stack(State::Lock, &["main", "serve", "order", "Mutex::lock", "futex_wait"], 610_000.0),
+        stack(State::OnCpu, &["main", "serve", "report", "sum"], 90_000.0),
+        stack(State::OnCpu, &["main", "serve", "report", "format"], 45_000.0),
+        stack(State::Downstream, &["main", "serve", "stock", "Client::ask", "recv"], 255_000.0),
+    ]);
     let (count, oldest) = clock.in_flight();
     snapshot.in_flight = count;
     snapshot.oldest = oldest.map(|since| end.since(since));

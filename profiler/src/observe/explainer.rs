@@ -7,16 +7,20 @@ use std::{
 
 use super::run::Observation;
 use crate::{
-    live::{KnownLock, Model},
+    live::{KnownLock, Model, Stack},
     locks::{Locks, Names, Place},
     platform::yielding::never_preempt,
     report::{Explanation, explain},
     ring::ReaderError,
+    stacks::{Frame, Stacks},
+    symbols::Symbols,
     units::Ns,
 };
 
 /// Locks that are told by name.
 const LOCKS: usize = 32;
+/// Stacks that are told.
+const STACKS: usize = 512;
 
 /// What a window was found to be.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub struct Explained {
     pub model: Option<Model>,
     /// Locks that requests waited for.
     pub locks: Arc<Vec<KnownLock>>,
+    /// Stacks in which they spent time.
+    pub stacks: Arc<Vec<Stack>>,
 }
 
 /// The thread.
@@ -47,8 +53,9 @@ impl Explainer {
         let (found, explained) = mpsc::channel();
         thread::Builder::new().name("whywait-explain".to_owned()).spawn(move || {
             never_preempt();
+            let mut symbols = Symbols::new();
             while let Ok((at, mut observation)) = taken.recv() {
-                if found.send(one(at, &mut observation)).is_err() {
+                if found.send(one(at, &mut observation, &mut symbols)).is_err() {
                     break;
                 }
             }
@@ -69,17 +76,39 @@ impl Explainer {
     }
 }
 
-fn one(at: Ns, observation: &mut Observation) -> Explained {
+fn one(at: Ns, observation: &mut Observation, symbols: &mut Symbols) -> Explained {
+    let (profile, traces) = (observation.pipeline.profile(), observation.pipeline.traces());
+    observation.stacks = Stacks::new(profile, traces, symbols);
+    let stacks = Arc::new(told(&observation.stacks));
     Names::default().give(observation.pipeline.locks_mut());
     let locks = Arc::new(known(observation.pipeline.locks()));
     let explanation = explain(observation);
-    let told = &explanation.model;
-    let model = (told.confidence > 0.0).then(|| Model {
-        id: told.id.id().to_owned(),
-        confidence: told.confidence,
-        evidence: told.evidence.clone(),
+    let found = &explanation.model;
+    let model = (found.confidence > 0.0).then(|| Model {
+        id: found.id.id().to_owned(),
+        confidence: found.confidence,
+        evidence: found.evidence.clone(),
     });
-    Explained { at, model, locks, explanation: Arc::new(explanation) }
+    Explained { at, model, locks, stacks, explanation: Arc::new(explanation) }
+}
+
+/// Stacks of all requests, as far as they are shown.
+fn told(stacks: &Stacks) -> Vec<Stack> {
+    let mut told = Vec::new();
+    for state in stacks.states.iter().filter(|state| state.route.is_none()) {
+        told.extend(state.stacks.iter().map(|hot| Stack {
+            state: state.state,
+            frames: hot.frames.iter().rev().map(Frame::text).collect(),
+            micros: hot.time_us,
+        }));
+        if state.without_us > 0.0 {
+            let frames = vec!["(no stack taken)".to_owned()];
+            told.push(Stack { state: state.state, frames, micros: state.without_us });
+        }
+    }
+    told.sort_by(|a, b| b.micros.total_cmp(&a.micros));
+    told.truncate(STACKS);
+    told
 }
 
 /// Locks, as far as they are shown.

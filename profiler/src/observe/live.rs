@@ -267,6 +267,7 @@ impl Run {
         }
         self.shown.model = new.model;
         self.shown.locks = new.locks;
+        self.shown.stacks = new.stacks;
         self.shown.explanation = Some(new.explanation);
         self.shown.explained = new.at;
     }

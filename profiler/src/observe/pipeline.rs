@@ -157,6 +157,7 @@ impl Pipeline {
             locks: std::mem::replace(&mut self.locks, locks),
             cpu: std::mem::replace(&mut self.cpu, cpu),
             profile: std::mem::take(&mut self.profile),
+            traces: self.traces.clone(),
             unreadable: self.unreadable,
             slice: self.slice,
             in_slice: self.in_slice,

@@ -9,7 +9,7 @@ use super::{
     canvas::Canvas,
     frame::{self, tab_places},
     keys::{Action, action},
-    screens::{Rows, SCREENS, Screen},
+    screens::{Rows, SCREENS, Screen, chosen_function},
     theme::Theme,
     view::{View, ZOOM},
 };
@@ -66,6 +66,8 @@ pub struct App {
     newest: Arc<Snapshot>,
     frozen: Option<Arc<Snapshot>>,
     zoom: usize,
+    zoomed: Vec<String>,
+    width: u16,
     chosen: [usize; SCREENS.len()],
     switched: [bool; SCREENS.len()],
     rows: Rows,
@@ -85,6 +87,8 @@ impl App {
             newest: snapshot,
             frozen: None,
             zoom: 0,
+            zoomed: Vec::new(),
+            width: 0,
             chosen: [0; SCREENS.len()],
             switched: [false; SCREENS.len()],
             rows: Rows::default(),
@@ -123,12 +127,14 @@ impl App {
         view.filter = &self.filter;
         view.chosen = self.chosen[self.place()];
         view.switched = self.switched[self.place()];
+        view.zoomed = &self.zoomed;
         view
     }
 
     /// Draws the picture.
     pub fn draw(&mut self, buffer: &mut Buffer, theme: Theme) {
         let area = buffer.area;
+        self.width = area.width;
         let mut canvas = Canvas::new(buffer, area, theme);
         self.rows = frame::draw(self, &mut canvas);
         let place = self.place();
@@ -238,7 +244,13 @@ impl App {
             Action::ZoomIn => self.zoom = self.zoom.saturating_sub(1),
             Action::ZoomOut => self.zoom = (self.zoom + 1).min(ZOOM.len() - 1),
             Action::Open => {
-                if self.overlay.is_none()
+                if self.overlay.is_none() && self.screen == Screen::Flame {
+                    if let Some(path) = chosen_function(&self.view(theme), self.width) {
+                        self.zoomed = path;
+                        let place = self.place();
+                        self.chosen[place] = 0;
+                    }
+                } else if self.overlay.is_none()
                     && let Some(kept) = self.screen.open(&self.view(theme))
                 {
                     self.lay_over(Overlay::Request(kept));
@@ -246,6 +258,7 @@ impl App {
             }
             Action::Back => {
                 if self.overlay.take().is_none() {
+                    self.zoomed.clear();
                     self.filter.clear();
                     self.back = 0;
                     self.frozen = None;

@@ -112,7 +112,7 @@ pub const KEYS: &[Key] = &[
         &[(KeyCode::Char('q'), Action::Quit)],
     ),
     key(
-        "1…9 0",
+        "1…8 0",
         "screen",
         "show a screen by its number",
         Place::Help,
@@ -124,6 +124,7 @@ pub const KEYS: &[Key] = &[
             (KeyCode::Char('5'), Action::Show(Screen::Calls)),
             (KeyCode::Char('6'), Action::Show(Screen::Scheduler)),
             (KeyCode::Char('7'), Action::Show(Screen::Connections)),
+            (KeyCode::Char('8'), Action::Show(Screen::Flame)),
             (KeyCode::Char('0'), Action::Show(Screen::Health)),
         ],
     ),

@@ -2,6 +2,7 @@
 
 mod calls;
 mod connections;
+mod flame;
 mod health;
 mod heat;
 mod locks;
@@ -12,6 +13,7 @@ mod stack;
 mod threads;
 mod waterfall;
 
+pub use flame::chosen as chosen_function;
 pub use waterfall::draw as draw_request;
 
 use std::sync::Arc;
@@ -36,6 +38,8 @@ pub enum Screen {
     Scheduler,
     /// Connections.
     Connections,
+    /// Where in the code time is spent.
+    Flame,
     /// Log and health.
     Health,
 }
@@ -49,6 +53,7 @@ pub const SCREENS: &[Screen] = &[
     Screen::Calls,
     Screen::Scheduler,
     Screen::Connections,
+    Screen::Flame,
     Screen::Health,
 ];
 
@@ -63,6 +68,7 @@ impl Screen {
             Self::Calls => '5',
             Self::Scheduler => '6',
             Self::Connections => '7',
+            Self::Flame => '8',
             Self::Health => '0',
         }
     }
@@ -75,8 +81,9 @@ impl Screen {
             Self::Threads => "Threads",
             Self::Locks => "Locks",
             Self::Calls => "Calls",
-            Self::Scheduler => "Scheduler",
-            Self::Connections => "Connections",
+            Self::Scheduler => "Sched",
+            Self::Connections => "Peers",
+            Self::Flame => "Flame",
             Self::Health => "Log",
         }
     }
@@ -87,7 +94,7 @@ impl Screen {
             Place::Help => false,
             Place::Always => true,
             Place::Lists => !matches!(self, Self::Overview | Self::Scheduler | Self::Health),
-            Place::Opens => self == Self::Requests,
+            Place::Opens => matches!(self, Self::Requests | Self::Flame),
             Place::Switches => matches!(self, Self::Requests | Self::Threads),
         }
     }
@@ -102,6 +109,7 @@ impl Screen {
             Self::Calls => calls::draw(view, canvas),
             Self::Scheduler => scheduler::draw(view, canvas),
             Self::Connections => connections::draw(view, canvas),
+            Self::Flame => flame::draw(view, canvas),
             Self::Health => health::draw(view, canvas),
         }
     }

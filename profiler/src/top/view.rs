@@ -31,6 +31,8 @@ pub struct View<'a> {
     pub chosen: usize,
     /// Another list or order.
     pub switched: bool,
+    /// The function that the flame graph begins with.
+    pub zoomed: &'a [String],
 }
 
 impl<'a> View<'a> {
@@ -42,7 +44,7 @@ impl<'a> View<'a> {
         let last = buckets.last().map_or(0, |last| snapshot.at.since(last.begin));
         let numbers = &buckets[buckets.len().saturating_sub(NUMBERS * zoom)..];
         let span = Span::of(numbers, last);
-        Self { snapshot, theme, buckets, zoom, span, filter: "", chosen: 0, switched: false }
+        Self { snapshot, theme, buckets, zoom, span, filter: "", chosen: 0, switched: false, zoomed: &[] }
     }
 
     /// Buckets that the numbers are about.
