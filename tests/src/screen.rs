@@ -1,6 +1,6 @@
 //! A terminal that a test looks at: tmux, with a server of its own.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::guard::wait_until;
@@ -29,14 +29,20 @@ impl Screen {
         let screen = Self { server: format!("whywait-{name}-{}", std::process::id()) };
         let (width, height) = (width.to_string(), height.to_string());
         let shell = format!("env PS1='{PROMPT} ' bash --norc --noprofile");
-        screen.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", &width, "-y", &height, &shell]);
+        let args = ["-f", "/dev/null", "new-session", "-d", "-x", &width, "-y", &height, &shell];
+        // tmux's server ends now and then while it starts ("server exited unexpectedly").
+        let started = wait_until(START, || screen.run(&args).status.success());
+        assert!(started, "tmux does not start");
         screen.wait_for(PROMPT, START);
         Some(screen)
     }
 
+    fn run(&self, args: &[&str]) -> Output {
+        Command::new("tmux").args(["-L", &self.server]).args(args).output().expect("running tmux")
+    }
+
     fn tmux(&self, args: &[&str]) -> String {
-        let output =
-            Command::new("tmux").args(["-L", &self.server]).args(args).output().expect("running tmux");
+        let output = self.run(args);
         assert!(output.status.success(), "tmux {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
