@@ -42,6 +42,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const SEEK: Duration = Duration::from_millis(250);
 /// The reader hands on what there is within a fraction of this: nothing came, so nothing is on its way.
 const IDLE: Duration = Duration::from_secs(1);
+/// How often the target's ports are looked up once they are known.
+const PORTS: Duration = Duration::from_secs(30);
 /// How long a window is that is explained.
 const WINDOW: u64 = 5_000_000_000;
 /// A response of which nothing more is written for this long, in nanoseconds, is complete.
@@ -89,6 +91,8 @@ struct Run {
     found: Vec<&'static str>,
     symbols: Symbols,
     explainer: Explainer,
+    /// When its ports were looked up last.
+    ports_at: Instant,
 }
 
 /// CPU time of whywait itself.
@@ -145,6 +149,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         found: Vec::new(),
         symbols: Symbols::new(),
         explainer: Explainer::start()?,
+        ports_at: Instant::now(),
     };
     let frame = Duration::from_secs(1) / plan.fps.max(1);
     let (mut next_frame, mut next_look, mut heard) = (Instant::now(), Instant::now(), Instant::now());
@@ -173,7 +178,6 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
             next_look = now + if matches!(run.status, Status::Waiting { .. }) { SEEK } else { LOOK };
             run.look()?;
         }
-        run.neighbours.tick(&mut run.pipeline);
         let behind = !reader.batches().is_empty();
         publish(Arc::new(run.snapshot(behind)));
     }
@@ -206,6 +210,7 @@ impl Run {
             self.explain(now)?;
         }
         self.onlooker.tick(self.pipeline.behaviour());
+        self.neighbours.tick(&mut self.pipeline);
         self.look_at_losses()?;
         join_late(&self.spec, &mut self.target, &mut self.session)?;
         self.look_at_target()?;
@@ -310,6 +315,7 @@ impl Run {
                 if let Some(first) = found.first() {
                     self.session.add(&found)?;
                     self.target.pids.clone_from(&found);
+                    self.target.ports.clear();
                     if self.spec.children {
                         add_children(&mut self.target, &mut self.session)?;
                     }
@@ -322,9 +328,12 @@ impl Run {
             }
             _ => {}
         }
-        if self.status == Status::Watching {
-            let pids: Vec<Pid> =
-                self.target.pids.iter().copied().filter(|pid| proc::is_running(*pid)).collect();
+        // Each look reads the table of all connections, which may be long.
+        let known = !self.target.ports.is_empty() && self.ports_at.elapsed() < PORTS;
+        if self.status == Status::Watching && !known {
+            self.ports_at = Instant::now();
+            let running = self.target.pids.iter().copied().filter(|pid| proc::is_running(*pid));
+            let pids: Vec<Pid> = running.collect();
             self.target.ports = sockets::listening_ports(&pids).unwrap_or_default();
         }
         self.shown.target = shown_target(&self.target);

@@ -98,7 +98,8 @@ fn is_recent(view: &View) -> bool {
 /// The measures in one line.
 fn measures(view: &View, width: u16) -> String {
     let span = &view.span;
-    let at = |share: f64| fmt_us(span.latencies.quantile(share) / 1e3);
+    // The middle of the last bucket may be beyond the longest latency.
+    let at = |share: f64| fmt_us(span.latencies.quantile(share).min(span.requests.max as f64) / 1e3);
     let in_flight = span.requests.total as f64 / 1e9 / span.seconds.max(1e-9);
     let cpus = span.cpus.iter().sum::<u64>() as f64 / 1e9 / span.seconds.max(1e-9);
     let rate = span.per_second(span.requests.count);
