@@ -12,7 +12,7 @@ mod stack;
 pub use control::{Control, LockStat, SyscallStat, WaitStat, counter, mode};
 pub use plain::Plain;
 pub use sched::{OffCpu, Thread, ThreadEnd, born, file_kind, off_cpu, taker, task_state};
-pub use socket::{Conn, HEAD_LEN, SockHead, SockOp, SockState, op, role, sock_flag};
+pub use socket::{Conn, HEAD_LEN, SockHead, SockOp, SockState, op, role, sock_flag, tcp_state};
 pub use stack::{KERNEL_FRAMES, STACK_BYTES, STACK_CHUNK, Stack, taken};
 
 /// Version of the layouts below; raised whenever one changes its meaning.

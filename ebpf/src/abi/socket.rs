@@ -113,6 +113,12 @@ pub struct Conn {
 
 const _: () = assert!(size_of::<Conn>() == 32 + 24 + 32 + 8 + 8);
 
+/// TCP's states, as far as they matter here (`include/net/tcp_states.h`).
+pub mod tcp_state {
+    /// `TCP_ESTABLISHED`
+    pub const ESTABLISHED: u32 = 1;
+}
+
 /// A known TCP socket changed its state.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use aya_ebpf::{
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
-use whywait_ebpf::abi::{SockOp, SockState, kind, op, role};
+use whywait_ebpf::abi::{SockOp, SockState, kind, op, role, tcp_state::ESTABLISHED};
 
 use crate::{
     conns::{ConnState, Sock, UNIX},
@@ -22,7 +22,6 @@ use crate::{
     task::Task,
 };
 
-const ESTABLISHED: u32 = 1;
 const SYN_SENT: u32 = 2;
 const FIN_WAIT1: u32 = 4;
 const CLOSE: u32 = 7;

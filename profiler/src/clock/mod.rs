@@ -22,13 +22,14 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use whywait_ebpf::abi::{Conn, SockState, born, role};
+use whywait_ebpf::abi::{Conn, SockState, born, role, tcp_state};
 
 pub use hold::Hold;
 pub use lock_wait::{InHand, LockWait};
 pub use origin::{Origin, Part, Parts, WaitPlace};
 pub use request::{Called, Request, RequestId, StartedAt};
 pub use state::{State, StateTimes};
+pub use thread::is_one_place;
 pub use timeline::Piece;
 pub use wait::{Wait, classify};
 
@@ -39,8 +40,6 @@ use crate::{
 use connection::{Connection, Role, Turn};
 use request::Open;
 use thread::Thread;
-
-const TCP_ESTABLISHED: u32 = 1;
 
 /// How long an answered request waits for news of the threads that it was handed to: what such a thread did is told when it comes
 /// back from its next wait.
@@ -245,7 +244,7 @@ impl RequestClock {
 
     fn sock_state(&mut self, event: &Event, change: &SockState, done: &mut Vec<Request>) {
         let id = ConnId(change.conn);
-        if change.new == TCP_ESTABLISHED {
+        if change.new == tcp_state::ESTABLISHED {
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.established = Some(event.at);
             }

@@ -49,10 +49,16 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Whether both are the same. The two futexes between which glibc's condition variables alternate are one.
+    /// Whether both are the same.
     pub fn is(self, other: Self) -> bool {
-        self.syscall == other.syscall && self.object.abs_diff(other.object) <= 4
+        self.syscall == other.syscall && is_one_place(self.object, other.object)
     }
+}
+
+/// Whether threads that wait at these addresses wait for the same: the two futexes, four bytes apart, between which glibc's condition
+/// variables alternate are one.
+pub fn is_one_place(address: u64, other: u64) -> bool {
+    address.abs_diff(other) <= 4
 }
 
 /// Ownerships that are kept, for wake-ups that are told when the woken thread runs.

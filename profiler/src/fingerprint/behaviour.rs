@@ -1,7 +1,7 @@
 //! What is kept of events and requests to tell the model from.
 
 use rustc_hash::FxHashMap;
-use whywait_ebpf::abi::{Conn, OffCpu, SockOp, SockState, Thread, born, off_cpu, op, role};
+use whywait_ebpf::abi::{Conn, OffCpu, SockOp, SockState, Thread, born, off_cpu, op, role, tcp_state};
 
 use super::{
     facts::{ConnFacts, ProcessFacts, ThreadFacts},
@@ -14,8 +14,6 @@ use crate::{
     units::{Ns, Pid, Tid},
 };
 
-/// `TCP_ESTABLISHED`
-const ESTABLISHED: u32 = 1;
 /// Threads that have ended and are kept one by one; a server that makes one for each request has shown it by then.
 const MOST_GONE: usize = 1 << 14;
 
@@ -173,7 +171,7 @@ impl Behaviour {
     }
 
     fn sock_state(&mut self, event: &Event, change: &SockState) {
-        if change.new == ESTABLISHED {
+        if change.new == tcp_state::ESTABLISHED {
             return;
         }
         if let Some(thread) = self.threads.get_mut(&event.tid) {

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::wait::Wait;
 use crate::{
+    clock::is_one_place,
     decode::ConnId,
     units::{Ns, Pid, Tid},
 };
@@ -171,8 +172,7 @@ impl ThreadFacts {
 
     /// Notes where it waited for another thread.
     pub fn waits_at(&mut self, object: u64, ns: u64) {
-        // glibc's condition variables alternate between two futexes, four bytes apart.
-        if let Some(place) = self.places.iter_mut().find(|place| place.object.abs_diff(object) <= 4) {
+        if let Some(place) = self.places.iter_mut().find(|place| is_one_place(place.object, object)) {
             place.count += 1;
             place.ns += ns;
         } else if self.places.len() < PLACES {

@@ -7,7 +7,10 @@ use super::{
     outside::ProcessOutside,
     wait::Wait,
 };
-use crate::units::{Ns, Tid, fmt_count, fmt_percent};
+use crate::{
+    clock::is_one_place,
+    units::{Ns, Tid, fmt_count, fmt_percent},
+};
 
 /// A thread that began fewer turns than this share does not count among the readers.
 const NOISE: f64 = 0.01;
@@ -293,7 +296,7 @@ impl<'a> Looked<'a> {
                 alike
                     .iter()
                     .filter_map(|other| other.usual_place())
-                    .filter(|other| other.object.abs_diff(place.object) <= 4)
+                    .filter(|other| is_one_place(other.object, place.object))
                     .count()
                     == 1
             })
@@ -319,7 +322,7 @@ impl<'a> Looked<'a> {
             .collect();
         let mut places: Vec<(u64, u64)> = Vec::new();
         for place in direct.iter().filter_map(|thread| thread.usual_place()) {
-            match places.iter_mut().find(|(object, _)| object.abs_diff(place.object) <= 4) {
+            match places.iter_mut().find(|(object, _)| is_one_place(*object, place.object)) {
                 Some((_, count)) => *count += place.count,
                 None => places.push((place.object, place.count)),
             }
@@ -329,7 +332,7 @@ impl<'a> Looked<'a> {
         self.threads.iter().copied().filter(move |thread| {
             let there = thread
                 .usual_place()
-                .is_some_and(|place| usual.is_some_and(|usual| usual.abs_diff(place.object) <= 4));
+                .is_some_and(|place| usual.is_some_and(|usual| is_one_place(usual, place.object)));
             thread.tid != top.tid && (thread.split > 0 || there)
         })
     }
@@ -512,7 +515,7 @@ impl<'a> Looked<'a> {
                 && one
                     .usual_place()
                     .zip(other.usual_place())
-                    .is_some_and(|(one, other)| one.object.abs_diff(other.object) <= 4)
+                    .is_some_and(|(one, other)| is_one_place(one.object, other.object))
         };
         let waits_alike =
             |thread: &&ThreadFacts| named || readers.iter().chain(&idle).any(|other| near(thread, other));
@@ -552,7 +555,7 @@ fn blocking_reads(thread: &ThreadFacts) -> u64 {
 fn idle_place(threads: &[&ThreadFacts]) -> Option<String> {
     let places: Vec<u64> =
         threads.iter().filter_map(|thread| thread.usual_place()).map(|place| place.object).collect();
-    let alike = |object: u64| places.iter().filter(|other| other.abs_diff(object) <= 4).count();
+    let alike = |object: u64| places.iter().filter(|other| is_one_place(**other, object)).count();
     let most = places.iter().map(|object| alike(*object)).max().unwrap_or(0);
     (most >= 2).then(|| format!("{} wait on one futex", counted(most as u64, "thread", "threads")))
 }

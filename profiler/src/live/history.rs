@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use rustc_hash::FxHashMap;
-use whywait_ebpf::abi::{OffCpu, SockOp, SockState, Thread as Born, born, off_cpu, op};
+use whywait_ebpf::abi::{OffCpu, SockOp, SockState, Thread as Born, born, off_cpu, op, tcp_state};
 
 use super::{
     bucket::{Bucket, KEPT, LENGTH},
@@ -20,8 +20,6 @@ use crate::{
     units::{Ns, Pid, Tid},
 };
 
-/// `TCP_ESTABLISHED`
-const ESTABLISHED: u32 = 1;
 /// Steps of all threads that are kept, to tell of a slow request what its threads did.
 const STEPS: usize = 65_536;
 /// Finished requests that are known by name, to tell who was in front.
@@ -146,7 +144,7 @@ impl History {
             }
             What::Stack(_) => {}
             What::SockState(SockState { conn, new, .. }) => {
-                if *new != ESTABLISHED {
+                if *new != tcp_state::ESTABLISHED {
                     self.connections.remove(ConnId(*conn));
                 }
             }

@@ -1,15 +1,13 @@
 //! Threads and connections that there are, as events: with these a new window begins like a run that has just been attached.
 
 use rustc_hash::FxHashMap;
-use whywait_ebpf::abi::{Thread, born};
+use whywait_ebpf::abi::{Thread, born, tcp_state};
 
 use crate::{
     decode::{ConnId, Event, What},
     units::{Ns, Tid},
 };
 
-/// `TCP_ESTABLISHED`
-const ESTABLISHED: u32 = 1;
 /// Connections that are known at once.
 const CONNECTIONS: usize = 65_536;
 
@@ -35,7 +33,7 @@ impl Known {
             What::Conn(conn) if self.connections.len() < CONNECTIONS => {
                 self.connections.insert(ConnId(conn.id), event.clone());
             }
-            What::SockState(change) if change.new != ESTABLISHED => {
+            What::SockState(change) if change.new != tcp_state::ESTABLISHED => {
                 self.connections.remove(&ConnId(change.conn));
             }
             _ => {}
