@@ -16,7 +16,7 @@ use super::{
     neighbours,
     outside::Onlooker,
     pipeline::Pipeline,
-    run::{Observation, ObserveError, add_children, ended, join_late},
+    run::{GRACE, Observation, ObserveError, add_children, attach, ended, join_late},
     slice,
 };
 use crate::{
@@ -30,7 +30,6 @@ use crate::{
         yielding::never_preempt,
     },
     probe::{AttachError, Options, Session},
-    ring::Reader,
     stacks::Stacks,
     symbols::Symbols,
     units::{Ns, Pid, rounded},
@@ -54,8 +53,6 @@ const SILENT: usize = 64;
 const SILENCE: u64 = 1_000_000_000;
 /// A record is up to this old when it is taken in, in nanoseconds: the reader waits 50 ms, and a picture as long again and more.
 const USUAL_AGE: u64 = 300_000_000;
-/// How long a command that whywait started is given to end.
-const GRACE: Duration = Duration::from_secs(3);
 
 /// What to watch.
 pub struct LivePlan {
@@ -110,12 +107,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
     let mut publish = plan.publish;
     let mut shown = Snapshot { target: shown_target(&target), ..Snapshot::default() };
     publish(Arc::new(shown.clone()));
-    let mut session = Session::attach(plan.options)?;
-    let reader = Reader::start(session.take_ring()?)?;
-    session.add(&target.pids)?;
-    if plan.spec.children {
-        add_children(&mut target, &mut session)?;
-    }
+    let (session, reader) = attach(&mut target, plan.options, plan.spec.children)?;
     let began = monotonic();
     let mut pipeline = Pipeline::new(began, None);
     pipeline.keep_history(History::new(began));

@@ -33,7 +33,7 @@ use crate::{
 /// How often losses, the clock on the wall and the target are looked at.
 const TICK: Duration = Duration::from_millis(50);
 /// How long a command that whywait started is given to end.
-const GRACE: Duration = Duration::from_secs(3);
+pub(super) const GRACE: Duration = Duration::from_secs(3);
 
 /// What to watch, and for how long.
 pub struct Plan {
@@ -118,12 +118,7 @@ pub enum ObserveError {
 /// When the programs cannot be attached, or the command cannot be started. Nothing stays attached then.
 pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Observation, ObserveError> {
     never_preempt();
-    let mut session = Session::attach(plan.options)?;
-    let reader = Reader::start(session.take_ring()?)?;
-    session.add(&target.pids)?;
-    if plan.spec.children {
-        add_children(&mut target, &mut session)?;
-    }
+    let (mut session, reader) = attach(&mut target, plan.options, plan.spec.children)?;
     if let Some(gone) = target.pids.iter().find(|pid| !proc::process_exists(**pid))
         && target.pids.iter().all(|pid| !proc::process_exists(*pid))
     {
@@ -213,6 +208,21 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         command.terminate(GRACE);
     }
     Ok(observation)
+}
+
+/// Attaches to a target, and begins to read what the programs send.
+pub(super) fn attach(
+    target: &mut Resolved,
+    options: Options,
+    children: bool,
+) -> Result<(Session, Reader), ObserveError> {
+    let mut session = Session::attach(options)?;
+    let reader = Reader::start(session.take_ring()?)?;
+    session.add(&target.pids)?;
+    if children {
+        add_children(target, &mut session)?;
+    }
+    Ok((session, reader))
 }
 
 /// Processes that were created between looking for them and attaching. A child that is created later is seen by the probes.
