@@ -1,13 +1,14 @@
 //! The header of a block.
 
+use super::bytes::{long, word};
+
 /// Bytes of a header.
 pub const HEADER: usize = 64;
 /// First bytes of every header.
 pub const MAGIC: [u8; 4] = *b"WWB1";
-/// Bytes of a block's content before compression, at most: what a reader must be ready to hold.
+/// Bytes of a block's content before compression, at most, and so of what is stored, as what does not become smaller is stored as it
+/// is: what a reader must be ready to hold.
 pub const MOST: usize = 4 << 20;
-/// Bytes of a compressed content, at most: what does not become smaller is stored as it is.
-const MOST_STORED: usize = MOST;
 
 /// What is in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub enum BlockKind {
 }
 
 impl BlockKind {
-    fn number(self) -> u16 {
+    pub(super) fn number(self) -> u16 {
         match self {
             Self::Records => 1,
             Self::Facts => 2,
@@ -39,10 +40,6 @@ impl BlockKind {
             3 => Self::Index,
             number => Self::Unknown(number),
         }
-    }
-
-    pub(super) fn bits(self) -> u16 {
-        self.number()
     }
 }
 
@@ -93,23 +90,21 @@ impl BlockHeader {
 
     /// From disk; `None` when these bytes are no header.
     pub(super) fn from_bytes(bytes: &[u8; HEADER]) -> Option<Self> {
-        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
-        if bytes[..4] != MAGIC || word(60) != crc32fast::hash(&bytes[..60]) {
+        if bytes[..4] != MAGIC || word(bytes, 60) != crc32fast::hash(&bytes[..60]) {
             return None;
         }
         let header = Self {
             kind: BlockKind::of(u16::from_le_bytes([bytes[4], bytes[5]])),
             compressed: bytes[6] & 1 != 0,
-            number: long(8),
-            stored: word(16),
-            length: word(20),
-            records: word(24),
-            checksum: word(28),
-            first: long(32),
-            last: long(40),
-            dropped: long(48),
+            number: long(bytes, 8),
+            stored: word(bytes, 16),
+            length: word(bytes, 20),
+            records: word(bytes, 24),
+            checksum: word(bytes, 28),
+            first: long(bytes, 32),
+            last: long(bytes, 40),
+            dropped: long(bytes, 48),
         };
-        (header.length as usize <= MOST && header.stored as usize <= MOST_STORED).then_some(header)
+        (header.length.max(header.stored) as usize <= MOST).then_some(header)
     }
 }

@@ -1,6 +1,9 @@
 //! Where each block is, so that a file of gigabytes opens at once.
 
-use super::block::{BlockHeader, BlockKind, HEADER};
+use super::{
+    block::{BlockHeader, BlockKind, HEADER},
+    bytes::{long, word},
+};
 
 /// Bytes of an entry on disk.
 const ENTRY: usize = 48;
@@ -45,7 +48,7 @@ pub fn to_bytes(entries: &[Entry]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(entries.len() * ENTRY);
     for entry in entries {
         bytes.extend(entry.offset.to_le_bytes());
-        bytes.extend(u32::from(entry.kind.bits()).to_le_bytes());
+        bytes.extend(u32::from(entry.kind.number()).to_le_bytes());
         bytes.extend(entry.stored.to_le_bytes());
         bytes.extend(entry.records.to_le_bytes());
         bytes.extend([0; 4]);
@@ -63,16 +66,14 @@ pub fn from_bytes(bytes: &[u8]) -> Option<Vec<Entry>> {
 }
 
 fn entry(bytes: &[u8; ENTRY]) -> Entry {
-    let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
     Entry {
-        offset: long(0),
-        kind: BlockKind::of(u16::try_from(word(8)).unwrap_or(u16::MAX)),
-        stored: word(12),
-        records: word(16),
-        first: long(24),
-        last: long(32),
-        dropped: long(40),
+        offset: long(bytes, 0),
+        kind: BlockKind::of(u16::try_from(word(bytes, 8)).unwrap_or(u16::MAX)),
+        stored: word(bytes, 12),
+        records: word(bytes, 16),
+        first: long(bytes, 24),
+        last: long(bytes, 32),
+        dropped: long(bytes, 40),
     }
 }
 

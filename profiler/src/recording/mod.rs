@@ -4,6 +4,7 @@
 //! read with bounded memory, whoever made it, and every damage is told with its position.
 
 mod block;
+mod bytes;
 mod index;
 mod preamble;
 mod reader;

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize};
 use whywait_ebpf::abi::ABI_VERSION;
 
-use super::{VERSION, reader::OpenError};
+use super::{VERSION, bytes::word, reader::OpenError};
 
 /// The first bytes of every recording.
 pub const MAGIC: [u8; 8] = *b"WHYWAIT\n";
@@ -62,8 +62,8 @@ impl Preamble {
         if got < FIXED {
             return Err(OpenError::Preamble("it ends there"));
         }
-        let word = |at: usize| u32::from_le_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
-        let (version, layouts, length, checksum) = (word(8), word(12), word(16), word(20));
+        let (version, layouts, length, checksum) =
+            (word(&fixed, 8), word(&fixed, 12), word(&fixed, 16), word(&fixed, 20));
         if version == 0 || version > VERSION {
             return Err(OpenError::Version { found: version, known: VERSION });
         }
