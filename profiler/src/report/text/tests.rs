@@ -240,12 +240,8 @@ lock            60 %  serve < main [gil]
     assert!(text.contains("25 % of the time with stacks is in stacks whose callers"), "{text}");
 }
 
-#[test]
-fn a_busy_server_is_explained_with_the_answer_first() {
-    let expected = "\
-nginx (4496 and 2 more, ports 8080 and 8443): 48,409 requests in 3.0 s; a request takes 228 µs, of
-which 65 % is waiting for a CPU. The slowest 1 % take 5.90 ms, 96 % of it waiting for a CPU.
-
+/// What proves the answer about [`busy`].
+const PROOF: &str = "\
 A request spends its time                   all requests (mean)        the slowest 1 %
 waiting for a CPU              run_queue     148 µs   65 % ██████▌     5.66 ms   96 % █████████▋
 running on a CPU               on_cpu       70.3 µs   31 % ███▏         177 µs  3.0 % ▎
@@ -266,6 +262,18 @@ Check       12.0 requests in flight, and 3.68 by rate times latency (Little's la
 Each costs  2.10 context switches (0.30 of them lost the CPU to another thread), 9.00 system calls,
             <0.01 moves to another CPU
 
+";
+
+#[test]
+fn a_busy_server_is_explained_with_the_answer_first() {
+    let expected = [
+        "\
+nginx (4496 and 2 more, ports 8080 and 8443): 48,409 requests in 3.0 s; a request takes 228 µs, of
+which 65 % is waiting for a CPU. The slowest 1 % take 5.90 ms, 96 % of it waiting for a CPU.
+
+",
+        PROOF,
+        "\
 By route                       requests     mean      p99  mostly
 GET /plaintext                   48,000   220 µs  4.40 ms  run_queue 68 %, on_cpu 32 %
 POST /a/path/that/is/longer…        409  1.20 ms  24.0 ms  recv_queue 100 %
@@ -278,7 +286,9 @@ Note        1 request was read and never answered: the client or the server went
 Lost        nothing was lost
 Cost        whywait took 15.8 % of one CPU, of which 11.5 % were its probes in the kernel (231 ns a
             run); it read 193,636 records
-";
+",
+    ]
+    .concat();
     assert_eq!(text(&busy()), expected);
 }
 
@@ -315,7 +325,8 @@ fn losses_stand_right_below_the_answer() {
         lost: "the moment of accept".to_owned(),
         why: "tracefs not found".to_owned(),
     }];
-    let expected = "\
+    let expected = [
+        "\
 nginx (4496 and 2 more, ports 8080 and 8443): 48,409 requests in 3.0 s; a request takes 228 µs, of
 which 65 % is waiting for a CPU. The slowest 1 % take 5.90 ms, 96 % of it waiting for a CPU.
 LOST: 1,234 records (socket 1,000, switch 234) did not reach whywait; 56 requests may be wrong
@@ -323,33 +334,18 @@ because of it. A larger --buffer, or a CPU for whywait, helps.
 LOST: 1 record is missing by number.
 OUT OF ORDER: 2 records came too late to be put in order.
 
-A request spends its time                   all requests (mean)        the slowest 1 %
-waiting for a CPU              run_queue     148 µs   65 % ██████▌     5.66 ms   96 % █████████▋
-running on a CPU               on_cpu       70.3 µs   31 % ███▏         177 µs  3.0 % ▎
-waiting to be read             recv_queue   9.48 µs  4.2 % ▍              0 µs    0 %
-waiting for the disk           disk            0 µs    0 %             59.0 µs  1.0 % ▏
-
-Latency     mean 228 µs, p50 114 µs, p90 456 µs, p99 4.56 ms, p99.9 5.93 ms, max 6.84 ms
-At once     3.68 requests in flight in the mean, 17 at most (concurrency); 1.90 threads on a CPU in
-            the mean, 2 at most (parallelism), of 3 threads in 3 processes
-Model       processes that share the listening socket (prefork, 95 % sure): 2 processes serve 48,409
-            requests: each is one event loop; they accepted 16 connections themselves
-Loop        busy for 50 % of the time; a request waits 27.0 µs for it in the mean, 300 µs at p99,
-            1.70 ms at most
-Processes   the busiest of 2 served 90 % of the requests; they were woken 12 times for nothing,
-            beside 16 connections that they accepted
-Check       12.0 requests in flight, and 3.68 by rate times latency (Little's law): 8 requests were
-            read and not answered by the end.
-Each costs  2.10 context switches (0.30 of them lost the CPU to another thread), 9.00 system calls,
-            <0.01 moves to another CPU
-
+",
+        PROOF,
+        "\
 Note        the server ended after 3.0 s
 Note        40 requests begin with the first read: when they arrived is not known, so what they
             waited before is missing
 Without     the moment of accept (sys_exit_accept: tracefs not found)
 Cost        whywait took 15.8 % of one CPU, of which 11.5 % were its probes in the kernel (231 ns a
             run); it read 193,636 records
-";
+",
+    ]
+    .concat();
     assert_eq!(text(&lossy), expected);
 }
 
