@@ -142,7 +142,7 @@ fn a_lock_is_named() {
 fn a_healthy_server_has_no_finding() {
     let Some(_serial) = measuring() else { return };
     for model in ["event-loop", "thread-pool", "async", "prefork", "green-threads"] {
-        expect(model, &[], one("/json", 300, 4), None);
+        expect(model, &[], one("/json", 300, 2), None);
     }
     // Busy, but with cheap requests only.
     expect("event-loop", &[], one("/plaintext", 8_000, 32), None);
