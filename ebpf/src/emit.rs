@@ -78,7 +78,9 @@ pub fn submit<T: 'static>(entry: RingBufEntry<T>) {
     let ring = core::ptr::from_ref(&EVENTS).cast_mut().cast::<core::ffi::c_void>();
     let used = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) };
     let wake_at = u64::from(WAKE_AT.load());
-    let flags = if used.wrapping_sub(wake_at) < WAKE_WINDOW { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+    // Wide enough for the record itself, so that none can leap over it.
+    let window = WAKE_WINDOW.max(size_of::<T>() as u64 + 8);
+    let flags = if used.wrapping_sub(wake_at) < window { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
     entry.submit(u64::from(flags));
     count(counter::SENT, 1);
 }

@@ -22,6 +22,9 @@ pub static CHILDREN: Global<u32> = Global::new(1);
 /// Fill level of the ring in bytes at which its reader is woken.
 #[unsafe(no_mangle)]
 pub static WAKE_AT: Global<u32> = Global::new(0);
+/// 1: stacks are taken.
+#[unsafe(no_mangle)]
+pub static STACKS: Global<u32> = Global::new(1);
 /// 1: socket operations are taken from the returns of system calls.
 #[unsafe(no_mangle)]
 pub static SOCKETS_BY_SYSCALL: Global<u32> = Global::new(0);

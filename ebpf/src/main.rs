@@ -23,6 +23,7 @@ mod globals;
 mod maps;
 mod mem;
 mod probes;
+mod stack;
 mod task;
 
 /// The helpers that read kernel memory are reserved for programs under a GPL-compatible licence.

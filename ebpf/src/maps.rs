@@ -10,7 +10,11 @@ use whywait_ebpf::{
     syscalls::MAX_COUNTED,
 };
 
-use crate::{conns::ConnState, task::ThreadState};
+use crate::{
+    conns::ConnState,
+    stack::{PLACES_LEN, Place},
+    task::ThreadState,
+};
 
 /// The records' way to user space. The loader sets the size.
 #[btf_map]
@@ -44,6 +48,14 @@ pub static PORTS: HashMap<u32, u32, 4096> = HashMap::new();
 /// `unix_sock.addr` of the target's listening Unix sockets: an accepted socket shares its listener's.
 #[btf_map]
 pub static UNIX_LISTENERS: HashMap<u64, u32, 1024> = HashMap::new();
+
+/// Places where threads wait, see `stack.rs`; two that share a slot share its rate.
+#[btf_map]
+pub static PLACES: Array<Place, { PLACES_LEN as usize }> = Array::new();
+
+/// When this CPU may take the next stack of a thread that waits.
+#[btf_map]
+pub static NEXT_STACK: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 /// Counts the sockets seen by this CPU, for their ids.
 #[btf_map]

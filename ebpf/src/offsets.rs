@@ -56,6 +56,9 @@ macro_rules! for_each_offset {
             REGS_ARG2: "pt_regs" "dx",
             REGS_ARG3: "pt_regs" "r10",
             REGS_ARG4: "pt_regs" "r8",
+            REGS_IP: "pt_regs" "ip",
+            REGS_SP: "pt_regs" "sp",
+            REGS_BP: "pt_regs" "bp",
         }
     };
 }

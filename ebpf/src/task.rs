@@ -8,7 +8,8 @@ use aya_ebpf::{
 use crate::{
     emit::count,
     globals::{
-        REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_ARG4, REGS_NR, TASK_FLAGS, TASK_PID, TASK_TGID,
+        REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_ARG4, REGS_BP, REGS_IP, REGS_NR, REGS_SP,
+        TASK_FLAGS, TASK_PID, TASK_TGID,
     },
     maps::THREADS,
     mem::load,
@@ -72,8 +73,10 @@ pub struct ThreadState {
     pub flags: u8,
     /// See `file_kind`.
     pub file: u8,
+    /// 1: its stack was taken when it left the CPU, and that of its waker was not yet.
+    pub sampled: u8,
     /// Always 0.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
 }
 
 impl ThreadState {
@@ -173,6 +176,15 @@ impl Registers {
         }
         let number: i64 = unsafe { load(self.base, &REGS_NR) };
         if (0..1024).contains(&number) { number as i32 } else { -1 }
+    }
+
+    /// Instruction, stack and frame pointer in user space; none for an io_uring worker, which is never there.
+    #[inline(always)]
+    pub fn user(self) -> Option<[u64; 3]> {
+        if self.io_worker {
+            return None;
+        }
+        Some(unsafe { [load(self.base, &REGS_IP), load(self.base, &REGS_SP), load(self.base, &REGS_BP)] })
     }
 
     /// First argument.

@@ -127,6 +127,16 @@ pub fn fmt_count(count: u64) -> String {
     out
 }
 
+/// To a whole number; 0 for less than that.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what is out of the type's range becomes its nearest value"
+)]
+pub fn rounded(value: f64) -> u64 {
+    value.round() as u64
+}
+
 /// `value`, which is positive, rounded to three significant digits.
 fn to_three_digits(value: f64) -> f64 {
     let scale = 10f64.powf(2.0 - value.log10().floor());

@@ -6,9 +6,19 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The profiler.
-pub(crate) fn whywait() -> &'static Path {
+pub fn whywait() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| find("WHYWAIT_BIN", "whywait"))
+}
+
+/// The dashboard whose thread panics, built beside the tests.
+pub fn panicking_dashboard() -> PathBuf {
+    let profile = env::current_exe().expect("knowing where the test program is");
+    profile
+        .ancestors()
+        .nth(2)
+        .expect("the test program lies in a target directory")
+        .join("panicking-dashboard")
 }
 
 /// The reference servers.

@@ -10,7 +10,7 @@ use demo_servers::load::LoadReport;
 use demo_servers::truth::Record;
 
 use crate::binaries;
-use crate::guard::Guard;
+use crate::guard::{Guard, Signal};
 use crate::settings::{patience, requests};
 
 /// A reference server on a free port.
@@ -24,6 +24,16 @@ impl DemoServer {
     /// Starts `demo-servers serve MODEL --port 0 ARGS`.
     pub fn start(model: &str, args: &[&str]) -> Self {
         Self::run(&[&["serve", model, "--port", "0"], args].concat())
+    }
+
+    /// The same on this port.
+    pub fn start_on(model: &str, port: u16) -> Self {
+        Self::run(&["serve", model, "--port", &port.to_string()])
+    }
+
+    /// Ends it at once, without a chance to do anything about it.
+    pub fn kill(self) {
+        self.guard.signal(Signal::KILL);
     }
 
     /// Starts the server that `/downstream` asks.

@@ -14,12 +14,14 @@ mod own;
 mod real;
 mod report;
 mod rules;
+mod screen;
 mod settings;
 mod threads;
 pub mod truth;
 mod user;
 mod whywait;
 
+pub use binaries::{panicking_dashboard, whywait as whywait_path};
 pub use bpf::{BpfObjects, Kind as BpfKind};
 pub use client::{Client, Stream};
 pub use demo::{DemoServer, Load};
@@ -32,7 +34,8 @@ pub use real::{
 };
 pub use report::{Breakdown, Finding, Gain, Group, Latency, Model, Report, STATES, ThreadUsage};
 pub use rules::{Serial, kernel_test, skip};
-pub use settings::{patience, requests, slow};
+pub use screen::Screen;
+pub use settings::{patience, requests, slow, socket_tracepoints};
 pub use threads::{SchedTimes, Switches, sched_times, stolen_us, switches, thread_ids};
 pub use user::{Cap, User, cap_set, credentials};
 pub use whywait::{Ended, Whywait, whywait_command};

@@ -6,6 +6,8 @@
 use std::env;
 use std::time::Duration;
 
+use whywait::platform::btf::Btf;
+
 /// Whether the machine is too slow for any statement about absolute times.
 pub fn slow() -> bool {
     env::var_os("WHYWAIT_TEST_SLOW").is_some_and(|value| !value.is_empty() && value != "0")
@@ -20,4 +22,9 @@ pub fn requests(wanted: u64) -> u64 {
 /// A time limit, longer on a slow machine.
 pub fn patience(time: Duration) -> Duration {
     if slow() { time * 15 } else { time }
+}
+
+/// Whether the kernel has tracepoints for what is done with sockets. Without them `io_uring`'s operations are not seen.
+pub fn socket_tracepoints() -> bool {
+    Btf::from_kernel().is_ok_and(|btf| btf.has_tracepoint("sock_recv_length"))
 }

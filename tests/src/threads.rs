@@ -1,6 +1,6 @@
 //! What the kernel itself counts about a thread.
 
-use std::fs;
+use std::{fs, io};
 
 /// Switches, from `/proc/PID/task/TID/status`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,9 +42,13 @@ pub fn switches(pid: u32, tid: u32) -> Switches {
     Switches { voluntary: field("voluntary_ctxt_switches"), involuntary: field("nonvoluntary_ctxt_switches") }
 }
 
-/// Times of a thread since its beginning.
+/// Times of a thread since its beginning; none for one that has ended since it was listed.
 pub fn sched_times(pid: u32, tid: u32) -> SchedTimes {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat")).expect("reading schedstat");
+    let path = format!("/proc/{pid}/task/{tid}/schedstat");
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return SchedTimes::default(),
+        text => text.expect("reading schedstat"),
+    };
     let mut fields = text.split_whitespace().map(|field| field.parse().expect("a number in schedstat"));
     let mut next = || fields.next().expect("three fields in schedstat");
     SchedTimes { on_cpu: next(), run_queue: next() }

@@ -7,11 +7,13 @@ mod control;
 mod plain;
 mod sched;
 mod socket;
+mod stack;
 
 pub use control::{Control, LockStat, SyscallStat, WaitStat, counter, mode};
 pub use plain::Plain;
 pub use sched::{OffCpu, Thread, ThreadEnd, born, file_kind, off_cpu, taker, task_state};
 pub use socket::{Conn, HEAD_LEN, SockHead, SockOp, SockState, op, role, sock_flag};
+pub use stack::{KERNEL_FRAMES, STACK_BYTES, STACK_CHUNK, Stack, taken};
 
 /// Version of the layouts below; raised whenever one changes its meaning.
 pub const ABI_VERSION: u32 = 2;
@@ -32,8 +34,10 @@ pub mod kind {
     pub const THREAD: u16 = 6;
     /// [`ThreadEnd`](super::ThreadEnd): a thread ended.
     pub const THREAD_END: u16 = 7;
+    /// [`Stack`](super::Stack): a thread's stack.
+    pub const STACK: u16 = 8;
     /// One more than the largest kind: the size of tables by kind.
-    pub const COUNT: u16 = 8;
+    pub const COUNT: u16 = 9;
 
     /// The kind's name, for counters and messages.
     pub const fn name(kind: u16) -> &'static str {
@@ -45,6 +49,7 @@ pub mod kind {
             SOCK_STATE => "sock_state",
             THREAD => "thread",
             THREAD_END => "thread_end",
+            STACK => "stack",
             _ => "unknown",
         }
     }

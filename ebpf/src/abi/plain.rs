@@ -1,6 +1,6 @@
 //! Records as bytes, and back.
 
-use super::{Conn, Header, OffCpu, SockHead, SockOp, SockState, Thread, ThreadEnd};
+use super::{Conn, Header, OffCpu, SockHead, SockOp, SockState, Stack, Thread, ThreadEnd};
 
 /// A record whose every byte pattern is a value, and that has no padding: its memory is its wire format.
 ///
@@ -34,4 +34,4 @@ macro_rules! plain {
     };
 }
 
-plain!(Header, OffCpu, Thread, ThreadEnd, SockOp, SockHead, Conn, SockState);
+plain!(Header, OffCpu, Thread, ThreadEnd, SockOp, SockHead, Conn, SockState, Stack);

@@ -5,6 +5,7 @@ mod arrival;
 mod count;
 mod kernel_lock;
 mod process;
+mod sample;
 mod sched;
 mod snapshot;
 mod socket;

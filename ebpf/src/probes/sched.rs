@@ -20,6 +20,7 @@ use crate::{
     globals::{TASK_IN_IOWAIT, TASK_IN_IOWAIT_MASK, TASK_LAST_ARRIVAL, TASK_NVCSW, TASK_RAN, TASK_WAITED},
     maps::{FUTEXES, FutexKey, RUN_QUEUE},
     mem::{load, peek_user},
+    stack,
     task::{Registers, Task, ThreadState},
 };
 
@@ -32,6 +33,7 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     if let Some(leaving) = previous.state() {
         let now = unsafe { bpf_ktime_get_ns() };
         leave(previous, leaving, ctx.arg::<u32>(3), now);
+        stack::of_leaving(&ctx, previous, leaving, now);
         if let Some(coming) = next.state() {
             come_back(next, coming, now, previous.pid());
         }
@@ -142,9 +144,13 @@ fn come_back(task: Task, thread: &mut ThreadState, now: u64, had_cpu: u32) {
             ready.saturating_sub(record.left),
         );
     }
+    if record.flags & off_cpu::VOLUNTARY != 0 {
+        stack::waited(thread, ready.saturating_sub(record.left), now);
+    }
     thread.back = now;
     thread.left = 0;
     thread.flags = 0;
+    thread.sampled = 0;
     send(kind::OFF_CPU, record);
 }
 

@@ -7,17 +7,21 @@
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 
-use crate::task::Task;
+use crate::{stack, task::Task};
 
 #[btf_tracepoint(function = "sched_waking")]
 fn sched_waking(ctx: BtfTracePointContext) -> i32 {
     let task = Task(ctx.arg::<*const u8>(0));
     if let Some(thread) = task.state() {
         let waker = Task::current();
-        if waker.state().is_some() {
+        if let Some(waking) = waker.state() {
             thread.waker_tid = waker.tid();
             thread.waker_pid = waker.pid();
             thread.waker_syscall = waker.registers().syscall();
+            if thread.sampled != 0 {
+                thread.sampled = 0;
+                stack::of_waker(&ctx, waker, waking, task, thread);
+            }
         } else {
             thread.waker_tid = 0;
             thread.waker_pid = 0;

@@ -1,14 +1,16 @@
-//! `whywait demo`: a reference server under load, explained.
+//! `whywait demo`: a reference server under load: in the dashboard, with a tour, or explained as text.
 
 mod outside;
+mod tour;
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
+    thread,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use demo_servers::{Model, load::LoadReport};
 use serde::Serialize;
 
@@ -18,9 +20,14 @@ use super::{
     helper::Helper,
     model::model,
     privileges, reference,
+    top::{self, ScreenArgs},
 };
 use crate::{
-    platform::signals::StopFlag,
+    platform::{
+        signals::StopFlag,
+        target::{TargetSpec, resolve},
+    },
+    probe::Options,
     report::{Explanation, Palette, explain, write_text},
 };
 
@@ -47,15 +54,20 @@ pub struct Args {
     /// The server's concurrency model
     #[arg(long, default_value = "thread-pool", value_parser = model())]
     model: Model,
-    /// Seconds of load
-    #[arg(short, long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
-    duration: Duration,
+    /// Seconds of load [default: 5]; in the dashboard, seconds for each part of the tour [default: 20]
+    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    duration: Option<Duration>,
     /// Requests per second
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
+    /// Print what was found as text, instead of the dashboard; so it is, too, where standard output is no terminal
+    #[arg(long, visible_alias = "headless")]
+    text: bool,
     /// Print one JSON object (whywait.demo/1) and nothing else
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    screen: ScreenArgs,
 }
 
 /// What `demo --json` prints.
@@ -73,21 +85,26 @@ struct Demo<'a> {
 /// When tracing is not allowed, a helper does not start, or whywait cannot attach.
 pub fn run(args: &Args) -> Result<ExitCode> {
     privileges::check()?;
+    if !args.text && !args.json && io::stdout().is_terminal() {
+        return dashboard(args);
+    }
     let stop = StopFlag::install().context("cannot watch for Ctrl-C")?;
+    let duration = args.duration.unwrap_or(Duration::from_secs(5));
     let (_upstream, upstream) =
         Helper::serve("the upstream server", &[reference::UPSTREAM.to_owned()], &stop)?;
-    let serve = [reference::SERVE.to_owned(), args.model.id().to_owned(), format!("--upstream={upstream}")];
-    let (mut server, address) = Helper::serve("the reference server", &serve, &stop)?;
-    let load = Helper::prepare("the load generator", &load_arguments(args, &address))?;
+    let (mut server, address) = serve(args.model, &upstream, &stop)?;
+    let mut arguments = load_arguments(f64::from(args.rate), duration, CONNECTIONS);
+    arguments.extend(ROUTES.iter().map(|route| format!("--url=http://{address}{route}")));
+    let load = Helper::prepare("the load generator", &arguments)?;
     if !args.json {
         eprintln!(
             "{server}, model {}, answers {} requests a second for {} s; Ctrl-C ends it",
             args.model,
             args.rate,
-            args.duration.as_secs_f64()
+            duration.as_secs_f64()
         );
     }
-    let Driven { observation, load } = driven::watch(&mut server, load, args.duration, &stop, &mut ())?;
+    let Driven { observation, load } = driven::watch(&mut server, load, duration, &stop, &mut ())?;
     let mut explanation = explain(&observation);
     explanation.target.command = format!("{} reference server", args.model);
     let mut out = io::stdout().lock();
@@ -105,19 +122,52 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn load_arguments(args: &Args, address: &str) -> Vec<String> {
-    let mut arguments = vec![
+/// The dashboard on a reference server, with the tour as its load.
+fn dashboard(args: &Args) -> Result<ExitCode> {
+    let stop = StopFlag::new();
+    let (_upstream, upstream) =
+        Helper::serve("the upstream server", &[reference::UPSTREAM.to_owned()], &stop)?;
+    let (server, address) = serve(args.model, &upstream, &stop)?;
+    let spec = TargetSpec { pids: vec![server.pid().0], children: true, ..TargetSpec::default() };
+    let mut target = resolve(&spec)?;
+    target.command = format!("{} demo", args.model);
+    let length = args.duration.unwrap_or(Duration::from_secs(20));
+    let rate = f64::from(args.rate);
+    let over = stop.clone();
+    let guide = move |notes| {
+        thread::Builder::new().name("whywait-tour".to_owned()).spawn(move || {
+            if let Err(error) = tour::run(&address, rate, length, &notes, &over) {
+                log::error!("the tour has ended: {error:#}");
+            }
+        })
+    };
+    let shown = top::dashboard(target, spec, Options::default(), None, &args.screen, guide);
+    stop.set();
+    if let Some(guide) = shown?
+        && guide.join().is_err()
+    {
+        bail!("the thread that makes the tour's load has failed");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve(model: Model, upstream: &str, stop: &StopFlag) -> Result<(Helper, String)> {
+    let serve = [reference::SERVE.to_owned(), model.id().to_owned(), format!("--upstream={upstream}")];
+    Helper::serve("the reference server", &serve, stop)
+}
+
+/// Arguments of the load generator, without its URLs.
+fn load_arguments(rate: f64, duration: Duration, connections: u16) -> Vec<String> {
+    vec![
         reference::LOAD.to_owned(),
         "--json".to_owned(),
         "--arrivals=poisson".to_owned(),
         // Every model can serve it: a worker that keeps a connection serves no other one.
         "--close".to_owned(),
-        format!("--rate={}", args.rate),
-        format!("--duration={}", args.duration.as_secs_f64()),
-        format!("--connections={CONNECTIONS}"),
-    ];
-    arguments.extend(ROUTES.iter().map(|route| format!("--url=http://{address}{route}")));
-    arguments
+        format!("--rate={rate}"),
+        format!("--duration={}", duration.as_secs_f64()),
+        format!("--connections={connections}"),
+    ]
 }
 
 #[cfg(test)]
@@ -143,7 +193,10 @@ mod tests {
     #[test]
     fn the_load_generator_understands_its_arguments() {
         let demo = Demo::parse_from(["demo", "--rate", "50", "--duration", "0.5"]).args;
-        let load = Load::parse_from(load_arguments(&demo, "127.0.0.1:8000")).args;
+        let mut arguments =
+            load_arguments(f64::from(demo.rate), demo.duration.unwrap_or_default(), CONNECTIONS);
+        arguments.extend(ROUTES.iter().map(|route| format!("--url=http://127.0.0.1:8000{route}")));
+        let load = Load::parse_from(arguments).args;
         assert!((load.config.rate - 50.0).abs() < 1e-9 && load.config.duration == Duration::from_millis(500));
         assert_eq!(load.config.urls.len(), ROUTES.len());
         assert!(load.json && load.config.close && load.config.arrivals == Arrivals::Poisson);

@@ -1,7 +1,9 @@
 //! `whywait explain`: watch for a while, then say why requests wait.
 
 use std::{
-    io::{self, Write},
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -16,6 +18,7 @@ use crate::{
         target::{Resolved, resolve},
     },
     report::{Palette, explain, write_text},
+    stacks::write_folded,
 };
 
 /// Options of `whywait explain`.
@@ -29,6 +32,9 @@ pub struct Args {
     /// Print one JSON object (whywait.explain/1) and nothing else
     #[arg(long)]
     json: bool,
+    /// Write the stacks of each route and state to this file, folded, as flame-graph programs read them
+    #[arg(long, value_name = "FILE", conflicts_with = "no_stacks")]
+    folded: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -43,6 +49,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     privileges::check()?;
     let plan = Plan { spec, options, duration, attached: Box::new(tell_attached), sink: None };
     let observation = observe(resolved, plan, &stop)?;
+    if let Some(path) = &args.folded {
+        let write =
+            File::create(path).and_then(|file| write_folded(&observation.stacks, &mut BufWriter::new(file)));
+        write.with_context(|| format!("cannot write the stacks to {}", path.display()))?;
+    }
     let explanation = explain(&observation);
     let mut out = io::stdout().lock();
     if args.json {

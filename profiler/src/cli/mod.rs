@@ -11,6 +11,7 @@ mod privileges;
 mod race;
 mod reference;
 mod target;
+mod top;
 
 use std::process::ExitCode;
 
@@ -29,9 +30,11 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show live why a server's requests wait: the dashboard
+    Top(top::Args),
     /// Watch a server for a while, then say why its requests wait
     Explain(explain::Args),
-    /// Put load on a reference server and explain it: what whywait is, in a few seconds
+    /// Put a changing load on a reference server and show why its requests wait: what whywait is, in a few minutes
     Demo(demo::Args),
     /// Run every reference server under the same load: one table of what each concurrency model costs
     Race(race::Args),
@@ -41,6 +44,8 @@ enum Command {
     Serve(reference::Args<demo_servers::ServeArgs>),
     #[command(name = reference::UPSTREAM, hide = true)]
     Upstream(reference::Args<demo_servers::upstream::UpstreamConfig>),
+    #[command(name = reference::BURN, hide = true)]
+    Burn(reference::Args<reference::BurnArgs>),
     #[command(name = reference::LOAD, hide = true)]
     Load(reference::Args<demo_servers::load::LoadArgs>),
 }
@@ -48,12 +53,14 @@ enum Command {
 /// Runs a command. Exit codes: 0 done, 1 failed, 2 bad usage (clap's own).
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
+        Command::Top(args) => top::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Race(args) => race::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Serve(args) => reference::run_server(&args),
         Command::Upstream(args) => reference::run_upstream(&args),
+        Command::Burn(args) => reference::run_burn(&args),
         Command::Load(args) => reference::run_load(&args),
     };
     match result {

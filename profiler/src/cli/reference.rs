@@ -23,6 +23,17 @@ pub const UPSTREAM: &str = "__upstream";
 /// Name of the hidden command that makes load.
 pub const LOAD: &str = "__load";
 
+/// Name of the hidden command that takes CPU time.
+pub const BURN: &str = "__burn";
+
+/// How much CPU time to take.
+#[derive(Debug, clap::Args)]
+pub struct BurnArgs {
+    /// Threads that do nothing else
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+}
+
 /// Arguments of a hidden command.
 #[derive(Debug, clap::Args)]
 pub struct Args<A: clap::Args> {
@@ -56,6 +67,26 @@ pub fn run_server(args: &Args<ServeArgs>) -> Result<ExitCode> {
 pub fn run_upstream(args: &Args<UpstreamConfig>) -> Result<ExitCode> {
     args.end_with_parent()?;
     upstream::serve(&args.own)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes CPU time until SIGTERM.
+///
+/// # Errors
+/// When the signal cannot be watched for.
+pub fn run_burn(args: &Args<BurnArgs>) -> Result<ExitCode> {
+    args.end_with_parent()?;
+    let stop = StopFlag::install().context("cannot watch for SIGTERM")?;
+    let flag = &stop.flag();
+    std::thread::scope(|scope| {
+        for _ in 0..args.own.threads {
+            scope.spawn(|| {
+                while !flag.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+    });
     Ok(ExitCode::SUCCESS)
 }
 

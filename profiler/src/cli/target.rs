@@ -6,6 +6,7 @@ use crate::{platform::target::TargetSpec, probe::Options};
 
 /// What to watch, and how.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct TargetArgs {
     /// Process to watch; may be given several times
     #[arg(short, long = "pid", value_name = "PID")]
@@ -28,6 +29,9 @@ pub struct TargetArgs {
     /// Take socket operations from system calls, as on kernels before 6.3
     #[arg(long, hide = true)]
     pub sockets_by_syscall: bool,
+    /// Take no stacks: no functions in the report, and a little less cost (see docs/overhead.md)
+    #[arg(long)]
+    pub no_stacks: bool,
     /// Size of the kernel's buffer in MiB
     #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub buffer: u32,
@@ -43,6 +47,7 @@ impl TargetArgs {
             children: !self.no_children,
             syscalls: self.syscalls,
             sockets_by_syscall: self.sockets_by_syscall,
+            stacks: !self.no_stacks,
             ring_bytes: self.buffer << 20,
         };
         let spec = TargetSpec {

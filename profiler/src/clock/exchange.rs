@@ -6,6 +6,7 @@ use whywait_ebpf::abi::{SockOp, op, sock_flag};
 use super::{
     RequestClock, busy_with,
     connection::{Role, Turn},
+    origin::Parts,
     request::{Called, Open, Request, RequestId, StartedAt},
     state::{State, StateTimes},
     thread::Thread,
@@ -110,6 +111,9 @@ impl RequestClock {
         let arrived = op.arrival != 0 && op.arrival <= at.0;
         let start = if arrived { Ns(op.arrival) } else { at };
         let mut timeline = Timeline::new(start);
+        if self.keeps_paths {
+            timeline = timeline.with_path();
+        }
         // What came before the read: the queues; over them, what the reader did for this request, and its waits for a CPU.
         let accepted = if op.flags & sock_flag::BEFORE_ACCEPT == 0 {
             start
@@ -133,7 +137,13 @@ impl RequestClock {
         } else {
             thread.drop_before_mark();
             for stretch in &thread.pending {
-                timeline.claim(stretch.from, stretch.to.min(at), stretch.state, Rank::Owner(1));
+                timeline.claim_from(
+                    stretch.from,
+                    stretch.to.min(at),
+                    stretch.state,
+                    Rank::Owner(1),
+                    stretch.origin,
+                );
             }
             thread.give_lock_waits(&mut lock_waits);
         }
@@ -155,10 +165,13 @@ impl RequestClock {
             end: at,
             times: StateTimes::default(),
             called: Called::new(),
+            parts: Parts::default(),
             lock_waits,
             received: Bytes(op.ret.unsigned_abs()),
             sent: Bytes(0),
             touched_by_loss: false,
+            path: Vec::new(),
+            owners: if self.keeps_paths { vec![tid] } else { Vec::new() },
         };
         connection.turn = Turn::Open(request);
         self.open.insert(request, Box::new(Open::new(begun, timeline, tid)));

@@ -8,6 +8,7 @@ mod exchange;
 mod hold;
 mod lock_wait;
 mod off_cpu;
+mod origin;
 mod request;
 mod state;
 mod thread;
@@ -25,12 +26,14 @@ use whywait_ebpf::abi::{Conn, SockState, born, role};
 
 pub use hold::Hold;
 pub use lock_wait::{InHand, LockWait};
+pub use origin::{Origin, Part, Parts, WaitPlace};
 pub use request::{Called, Request, RequestId, StartedAt};
 pub use state::{State, StateTimes};
+pub use timeline::Piece;
 pub use wait::{Wait, classify};
 
 use crate::{
-    decode::{ConnId, Event, What},
+    decode::{ConnId, Event, StackEvent, Taken, What},
     units::{Ns, Pid, Tid},
 };
 use connection::{Connection, Role, Turn};
@@ -69,12 +72,57 @@ pub struct RequestClock {
     next_request: u64,
     holds: Vec<Hold>,
     tally: Tally,
+    keeps_paths: bool,
 }
 
 impl RequestClock {
     /// A clock that has seen nothing.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A clock that has seen nothing but counts on from here.
+    pub fn with_tally(tally: Tally) -> Self {
+        Self { tally, ..Self::default() }
+    }
+
+    /// Finished requests keep their states one after the other, not only the sums.
+    pub fn keep_paths(&mut self) {
+        self.keeps_paths = true;
+    }
+
+    /// Finishes requests whose answer has been out since `before`, without waiting for the next one on their connection: for a run whose
+    /// results are looked at while it goes on. What is written later still is not counted.
+    pub fn settle(&mut self, before: Ns, done: &mut Vec<Request>) {
+        let answered = |open: &Open| open.last_write.is_some_and(|at| at < before);
+        let settled: Vec<(ConnId, RequestId)> = self
+            .open
+            .values()
+            .filter(|open| answered(open))
+            .map(|open| (open.request.conn, open.request.id))
+            .collect();
+        for (conn, request) in settled {
+            if let Some(connection) = self.connections.get_mut(&conn)
+                && connection.turn == Turn::Open(request)
+            {
+                connection.turn = Turn::Idle;
+                self.close(request, before, done);
+            }
+        }
+    }
+
+    /// The request that a thread works for and has not answered.
+    pub fn works_for(&self, tid: Tid) -> Option<RequestId> {
+        busy_with(&self.open, self.threads.get(&tid)?, tid)
+    }
+
+    /// Requests that are read and not answered: how many, and when the oldest of them began.
+    pub fn in_flight(&self) -> (usize, Option<Ns>) {
+        let unanswered = self.open.values().filter(|open| !open.responded());
+        unanswered.fold((0, None), |(count, oldest), open| {
+            let start = open.request.start;
+            (count + 1, Some(oldest.map_or(start, |oldest: Ns| oldest.min(start))))
+        })
     }
 
     /// What it counts beside the requests.
@@ -116,6 +164,7 @@ impl RequestClock {
                 }
             }
             What::ThreadEnd => self.thread_end(event.tid, event.pid, event.at, done),
+            What::Stack(stack) => self.stack(event, stack),
         }
     }
 
@@ -258,6 +307,16 @@ impl RequestClock {
         match request.finish() {
             Some(request) => done.push(request),
             None => self.tally.unanswered += 1,
+        }
+    }
+
+    /// A stack tells what its thread does: in the wait that begins, or on the CPU up to now.
+    fn stack(&mut self, event: &Event, stack: &StackEvent) {
+        let Some(thread) = self.threads.get_mut(&event.tid) else { return };
+        match stack.taken {
+            Taken::OffCpu => thread.stack = stack.id.map(|id| (stack.at, id)),
+            Taken::OnCpu => thread.sampled(event.at, stack.id),
+            Taken::Waker => {}
         }
     }
 

@@ -9,6 +9,7 @@ use super::{
     RequestClock, busy_with,
     connection::{Role, Turn},
     lock_wait::{InHand, LockWait},
+    origin::{Origin, WaitPlace},
     request::RequestId,
     state::State,
     thread::{Handed, MOST_PENDING, Place, Stretch, Timer},
@@ -73,7 +74,9 @@ impl RequestClock {
             let thread = self.thread(tid, pid);
             // What the request waited for is what the other thread did.
             if !brought_back {
-                thread.pending.push(Stretch { from: left, to: ready, state });
+                let stack = thread.stack.filter(|(at, _)| *at == left).map(|(_, id)| id);
+                let origin = Some(Origin { place: WaitPlace::of(pid, interval), stack });
+                thread.pending.push(Stretch { from: left, to: ready, state, origin });
                 if state == State::Lock {
                     thread.waited_for_lock(LockWait { tid, from: left, to: ready, waker_has });
                 }

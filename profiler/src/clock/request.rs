@@ -4,9 +4,10 @@ use smallvec::SmallVec;
 
 use super::{
     lock_wait::LockWait,
+    origin::Parts,
     state::{State, StateTimes},
     thread::{Stretch, Thread},
-    timeline::{Rank, Timeline},
+    timeline::{Piece, Rank, Timeline},
 };
 use crate::{
     decode::{ConnId, Route},
@@ -20,6 +21,8 @@ pub struct RequestId(pub u64);
 /// Threads of a request; most have one or two.
 pub type Threads = SmallVec<[Tid; 4]>;
 
+/// Ownerships whose thread is kept.
+const MOST_OWNERS: usize = 64;
 /// Services that a request called, by connection, each with the nanoseconds from the call, or the answer's last part, to the answer's arrival.
 pub type Called = SmallVec<[(ConnId, u64); 1]>;
 
@@ -64,6 +67,8 @@ pub struct Request {
     pub times: StateTimes,
     /// Services that it waited for; their times may overlap.
     pub called: Called,
+    /// Where that time comes from, as far as it is known.
+    pub parts: Parts,
     /// Waits for locks of the threads that worked on it, the first so many; they may begin before it does, and overlap.
     pub lock_waits: Vec<LockWait>,
     /// Bytes that were read.
@@ -72,6 +77,10 @@ pub struct Request {
     pub sent: Bytes,
     /// A record was lost that may have been about it.
     pub touched_by_loss: bool,
+    /// Its states one after the other, where the clock keeps them.
+    pub path: Vec<Piece>,
+    /// Threads by the number of their ownership, from 1, where the clock keeps paths; the first of them.
+    pub owners: Vec<Tid>,
 }
 
 impl Request {
@@ -140,6 +149,9 @@ impl Open {
         if self.owner != Some(tid) {
             self.owner = Some(tid);
             self.epoch += 1;
+            if !self.request.owners.is_empty() && self.request.owners.len() < MOST_OWNERS {
+                self.request.owners.push(tid);
+            }
             if !self.request.threads.contains(&tid) {
                 self.request.threads.push(tid);
             }
@@ -150,7 +162,7 @@ impl Open {
     /// A thread's time goes to it.
     pub fn give(&mut self, stretches: &[Stretch], rank: Rank) {
         for stretch in stretches {
-            self.timeline.claim(stretch.from, stretch.to, stretch.state, rank);
+            self.timeline.claim_from(stretch.from, stretch.to, stretch.state, rank, stretch.origin);
         }
     }
 
@@ -177,7 +189,10 @@ impl Open {
             self.request.waited_on(conn, end.since(since));
         }
         self.request.end = end;
-        self.request.times = self.timeline.finish(end);
+        let settled = self.timeline.finish(end);
+        self.request.times = settled.times;
+        self.request.parts = settled.parts;
+        self.request.path = settled.path;
         Some(self.request)
     }
 }

@@ -5,11 +5,15 @@ use std::{cmp::Reverse, collections::VecDeque};
 use super::{
     hold::{Hold, SHORTEST},
     lock_wait::{LockWait, MOST_LOCK_WAITS},
+    origin::{Origin, WaitPlace},
     request::{Open, RequestId},
     state::State,
     timeline::Rank,
 };
-use crate::units::{Ns, Pid, Tid};
+use crate::{
+    decode::StackId,
+    units::{Ns, Pid, Tid},
+};
 
 /// A stretch of a thread's time.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +21,7 @@ pub(super) struct Stretch {
     pub from: Ns,
     pub to: Ns,
     pub state: State,
+    pub origin: Option<Origin>,
 }
 
 /// A timer for which a thread has waited, as the time-out of its last idle wait.
@@ -85,6 +90,8 @@ pub(super) struct Thread {
     pub accepted: Option<Ns>,
     /// Since when it has done what it does, without a wait for something to do.
     pub held_since: Option<Ns>,
+    /// Its last stack off the CPU, and when it left with it.
+    pub stack: Option<(Ns, StackId)>,
     history: VecDeque<(Ns, Option<RequestId>)>,
     run_queue: VecDeque<(Ns, Ns)>,
 }
@@ -105,6 +112,7 @@ impl Thread {
             timer: None,
             accepted: None,
             held_since: None,
+            stack: None,
             history: VecDeque::new(),
             run_queue: VecDeque::new(),
         }
@@ -117,10 +125,20 @@ impl Thread {
 
     /// Accounts for the time on the CPU up to `at`.
     pub fn run_to(&mut self, at: Ns) {
+        self.run(at, None);
+    }
+
+    /// A sample of what it does on the CPU: its time up to `at` is a stretch of its own.
+    pub fn sampled(&mut self, at: Ns, stack: Option<StackId>) {
+        let place = WaitPlace { pid: self.pid, syscall: -1, futex: 0 };
+        self.run(at, Some(Origin { place, stack }));
+    }
+
+    fn run(&mut self, at: Ns, origin: Option<Origin>) {
         if let Some(since) = self.running
             && at > since
         {
-            self.pending.push(Stretch { from: since, to: at, state: State::OnCpu });
+            self.pending.push(Stretch { from: since, to: at, state: State::OnCpu, origin });
             self.running = Some(at);
         }
     }
@@ -130,7 +148,7 @@ impl Thread {
         if to <= from {
             return;
         }
-        self.pending.push(Stretch { from, to, state: State::RunQueue });
+        self.pending.push(Stretch { from, to, state: State::RunQueue, origin: None });
         if self.run_queue.len() == RUN_QUEUE {
             self.run_queue.pop_front();
         }
@@ -143,7 +161,7 @@ impl Thread {
         for stretch in self.pending.iter_mut().rev().filter(|stretch| stretch.state == State::OnCpu) {
             let part = nanos.min(stretch.to.since(stretch.from));
             let begin = Ns(stretch.to.0 - part);
-            spun.push(Stretch { from: begin, to: stretch.to, state: State::KernelLock });
+            spun.push(Stretch { from: begin, to: stretch.to, state: State::KernelLock, origin: None });
             stretch.to = begin;
             nanos -= part;
             if nanos == 0 {

@@ -8,7 +8,10 @@ use std::cmp::Reverse;
 
 use smallvec::SmallVec;
 
-use super::state::{State, StateTimes};
+use super::{
+    origin::{Origin, Parts},
+    state::{State, StateTimes},
+};
 use crate::units::Ns;
 
 /// How much a claim is believed.
@@ -35,6 +38,8 @@ pub struct Segment {
     pub state: State,
     /// How much it is believed.
     pub rank: Rank,
+    /// Where it comes from.
+    pub origin: Option<Origin>,
 }
 
 /// Beyond this many claims the earlier part is settled, so that a long request stays small.
@@ -43,33 +48,83 @@ const MOST: usize = 256;
 /// Claims of most requests; they need no memory of their own.
 const USUAL: usize = 8;
 
+/// Pieces of a request's path that are kept; what comes later is one piece.
+const MOST_PIECES: usize = 64;
+
+/// A piece of a request's path: from `from` to `to` it was in this state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Its beginning.
+    pub from: Ns,
+    /// Its end.
+    pub to: Ns,
+    /// The state.
+    pub state: State,
+    /// Number of the ownership in which it was, from 1; 0 where no owner's claim decided.
+    pub ownership: u32,
+}
+
+/// What a request's time was, to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// By state.
+    pub times: StateTimes,
+    /// Where it comes from, as far as it is known.
+    pub parts: Parts,
+    /// Piece by piece, where that was kept.
+    pub path: Vec<Piece>,
+}
+
 /// Claims on a request's time, and what is settled of it.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     settled_to: Ns,
     settled: StateTimes,
+    parts: Parts,
     claims: SmallVec<[Segment; USUAL]>,
+    /// What is settled, piece by piece, where that is wanted.
+    path: Option<Vec<Piece>>,
 }
 
 impl Timeline {
     /// A timeline that begins at `start`.
     pub fn new(start: Ns) -> Self {
-        Self { settled_to: start, settled: StateTimes::default(), claims: SmallVec::new() }
+        Self {
+            settled_to: start,
+            settled: StateTimes::default(),
+            parts: Parts::default(),
+            claims: SmallVec::new(),
+            path: None,
+        }
+    }
+
+    /// Keeps the path as well.
+    #[must_use]
+    pub fn with_path(mut self) -> Self {
+        self.path = Some(Vec::new());
+        self
     }
 
     /// Adds a claim; the part of it that is settled already is ignored.
     pub fn claim(&mut self, from: Ns, to: Ns, state: State, rank: Rank) {
+        self.claim_from(from, to, state, rank, None);
+    }
+
+    /// Adds a claim of which it is known where it comes from.
+    pub fn claim_from(&mut self, from: Ns, to: Ns, state: State, rank: Rank, origin: Option<Origin>) {
         let from = from.max(self.settled_to);
         if to <= from {
             return;
         }
         if let Some(last) = self.claims.last_mut()
             && (last.to, last.state, last.rank) == (from, state, rank)
+            && origin.is_none()
+            && last.origin.is_none()
         {
             last.to = to;
             return;
         }
-        self.claims.push(Segment { from, to, state, rank });
+        self.claims.push(Segment { from, to, state, rank, origin });
     }
 
     /// Settles what lies before `until` when there are many claims.
@@ -79,12 +134,14 @@ impl Timeline {
         }
     }
 
-    /// Time by state from the start to `end`: sums to the time between the two, exactly. Claims beyond `end` do not count.
+    /// Time by state, and where it comes from, from the start to `end`: sums to the time between the two, exactly. Claims beyond `end` do not count.
     ///
     /// Must not be called with an `end` before what has been settled; the sum is then that of the settled part.
-    pub fn finish(mut self, end: Ns) -> StateTimes {
+    ///
+    /// Beside it the path, where that was kept; its pieces follow each other without a gap.
+    pub fn finish(mut self, end: Ns) -> Settled {
         self.settle(end);
-        self.settled
+        Settled { times: self.settled, parts: self.parts, path: self.path.unwrap_or_default() }
     }
 
     /// Moves the settled part on to `until`.
@@ -109,15 +166,36 @@ impl Timeline {
                 begun += 1;
             }
             open.retain(|claim| claim.to > from);
-            let state =
-                open.iter().max_by_key(|claim| claim.rank).map_or(State::AppQueue, |claim| claim.state);
+            let claim = open.iter().max_by_key(|claim| claim.rank);
+            let state = claim.map_or(State::AppQueue, |claim| claim.state);
             self.settled[state] += to.since(from);
+            if let Some((claim, origin)) = claim.and_then(|claim| Some((claim, claim.origin?))) {
+                self.parts.add(state, origin, to.since(from), claim.to == to);
+            }
+            if let Some(path) = &mut self.path {
+                let ownership = match claim.map(|claim| claim.rank) {
+                    Some(Rank::Owner(number)) => number,
+                    _ => 0,
+                };
+                lengthen(path, Piece { from, to, state, ownership });
+            }
         }
         self.settled_to = until;
         self.claims.retain(|claim| claim.to > until);
         for claim in &mut self.claims {
             claim.from = claim.from.max(until);
         }
+    }
+}
+
+/// Adds a piece to a path.
+fn lengthen(path: &mut Vec<Piece>, piece: Piece) {
+    let full = path.len() == MOST_PIECES;
+    match path.last_mut() {
+        Some(last) if full || (last.state, last.ownership) == (piece.state, piece.ownership) => {
+            last.to = piece.to;
+        }
+        _ => path.push(piece),
     }
 }
 
@@ -131,7 +209,7 @@ mod tests {
         for (from, to, state, rank) in claims {
             line.claim(Ns(*from), Ns(*to), *state, *rank);
         }
-        line.finish(Ns(end))
+        line.finish(Ns(end)).times
     }
 
     #[test]
@@ -178,12 +256,19 @@ mod tests {
             length in 0_u64..1_000,
             claims in proptest::collection::vec((0_u64..2_500, 0_u64..2_500, 0..State::COUNT, rank()), 0..400),
         ) {
-            let mut line = Timeline::new(Ns(start));
+            let mut line = Timeline::new(Ns(start)).with_path();
             for (from, to, state, rank) in claims {
                 line.claim(Ns(from), Ns(to), State::ALL[state], rank);
                 line.compact(Ns(to.min(start + length)));
             }
-            prop_assert_eq!(line.finish(Ns(start + length)).total(), length);
+            let Settled { times, path, .. } = line.finish(Ns(start + length));
+            prop_assert_eq!(times.total(), length);
+            let mut at = Ns(start);
+            for piece in path {
+                prop_assert_eq!(piece.from, at);
+                at = piece.to;
+            }
+            prop_assert_eq!(at, Ns(start + length));
         }
     }
 }

@@ -50,7 +50,8 @@ impl CpuWaits {
         match &event.what {
             What::OffCpu(interval) => self.off_cpu(event, interval),
             What::Conn(conn) => self.connection(conn),
-            What::Socket { .. } | What::SockState(_) | What::Thread(_) | What::ThreadEnd => {}
+            What::Socket { .. } | What::SockState(_) | What::Thread(_) | What::ThreadEnd | What::Stack(_) => {
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use whywait_ebpf::abi::{Conn, OffCpu, SockOp, SockState, Thread, off_cpu};
 
-use super::Route;
+use super::{Route, StackEvent};
 use crate::units::{Ns, Pid, Tid};
 
 /// Names a socket for as long as it lives (see [`Conn::id`]).
@@ -62,4 +62,6 @@ pub enum What {
     Thread(Thread),
     /// A thread ended.
     ThreadEnd,
+    /// A thread's stack was taken.
+    Stack(StackEvent),
 }

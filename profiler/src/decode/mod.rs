@@ -5,9 +5,11 @@ mod gaps;
 mod order;
 mod parse;
 mod route;
+mod stack;
 
 pub use event::{ConnId, Event, What};
 pub use gaps::Gaps;
 pub use order::Reorder;
 pub use parse::{DecodeError, decode};
 pub use route::{Route, Routes};
+pub use stack::{End, RawStack, StackEvent, StackId, Taken, Trace, Traces, Unwind};

@@ -2,12 +2,13 @@
 
 use thiserror::Error;
 use whywait_ebpf::abi::{
-    Conn, HEAD_LEN, Header, OffCpu, Plain, SockHead, SockOp, SockState, Thread, ThreadEnd, kind,
+    Conn, HEAD_LEN, Header, OffCpu, Plain, SockHead, SockOp, SockState, Stack, Thread, ThreadEnd, kind,
 };
 
 use super::{
     Routes,
     event::{Event, What},
+    stack::StackEvent,
 };
 use crate::units::{Ns, Pid, Tid};
 
@@ -53,6 +54,7 @@ pub fn decode(bytes: &[u8], routes: &mut Routes) -> Result<Event, DecodeError> {
             read::<ThreadEnd>(header.kind, bytes)?;
             What::ThreadEnd
         }
+        kind::STACK => What::Stack(StackEvent::read(&read::<Stack>(header.kind, bytes)?)),
         kind => return Err(DecodeError::UnknownKind { kind }),
     };
     Ok(Event {
@@ -74,7 +76,9 @@ fn read<T: Plain>(kind: u16, bytes: &[u8]) -> Result<T, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Taken;
     use proptest::prelude::*;
+    use whywait_ebpf::abi::{KERNEL_FRAMES, STACK_BYTES, taken};
 
     fn header(kind: u16) -> Header {
         Header { ts: 7, tid: 2, pid: 1, seq: 3, cpu: 1, kind, len: 0, spun: 0 }
@@ -107,6 +111,31 @@ mod tests {
         assert!(matches!(event.what, What::Socket { route: Some(route), .. } if route.len() == HEAD_LEN));
     }
 
+    /// Lengths beyond their room, which only a damaged record has, are cut.
+    #[test]
+    fn a_stack_keeps_what_was_read_of_it() {
+        let record = Stack {
+            header: header(kind::STACK),
+            at: 5,
+            ip: 1,
+            sp: 2,
+            bp: 3,
+            futex: 9,
+            other: 4,
+            bytes_len: 16,
+            kernel_len: u8::MAX,
+            how: taken::WAKER,
+            kernel: [7; KERNEL_FRAMES],
+            bytes: [8; STACK_BYTES],
+        };
+        let event = decode(record.as_bytes(), &mut Routes::default()).unwrap();
+        let What::Stack(stack) = event.what else { panic!("{:?}", event.what) };
+        assert_eq!((stack.taken, stack.at, stack.other, stack.futex), (Taken::Waker, Ns(5), Tid(4), 9));
+        let raw = stack.raw.unwrap();
+        assert_eq!(raw.registers, [1, 2, 3]);
+        assert_eq!((raw.kernel.len(), raw.bytes), (KERNEL_FRAMES, vec![8; 16]));
+    }
+
     #[test]
     fn an_unknown_kind_is_an_error_of_its_own() {
         let record = ThreadEnd { header: header(900) };
@@ -120,6 +149,16 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
             let _result = decode(&bytes, &mut Routes::default());
+        }
+
+        #[test]
+        fn no_stack_makes_it_panic(seed in any::<[u8; 32]>(), cut in 0..=size_of::<Stack>()) {
+            let mut bytes: Vec<u8> = seed.iter().copied().cycle().take(cut).collect();
+            if let Some(place) = bytes.get_mut(22..24) {
+                place.copy_from_slice(&kind::STACK.to_le_bytes());
+            }
+            let result = decode(&bytes, &mut Routes::default());
+            prop_assert_eq!(result.is_ok(), cut == size_of::<Stack>());
         }
 
         #[test]

@@ -2,7 +2,7 @@
 
 use super::{Facts, Times, findings};
 use crate::{
-    clock::{Called, Request, RequestId, StartedAt, State, StateTimes},
+    clock::{Called, Parts, Request, RequestId, StartedAt, State, StateTimes},
     decode::ConnId,
     units::{Bytes, Ns, Pid, Tid},
 };
@@ -25,10 +25,13 @@ pub fn request(id: u64, start: Ns, latency: u64) -> Request {
         end: start.plus(latency),
         times,
         called: Called::new(),
+        parts: Parts::default(),
         lock_waits: Vec::new(),
         received: Bytes(10),
         sent: Bytes(10),
         touched_by_loss: false,
+        path: Vec::new(),
+        owners: Vec::new(),
     }
 }
 

@@ -57,6 +57,7 @@ impl Behaviour {
             What::SockState(change) => self.sock_state(event, change),
             What::Thread(thread) => self.named(event, thread),
             What::ThreadEnd => self.ended(event),
+            What::Stack(_) => {}
         }
     }
 
@@ -190,12 +191,12 @@ impl Behaviour {
         if let Some(reader) = conn.reader.take() {
             self.give(reader, at);
         }
-        self.let_go(&conn);
+        self.let_go(conn.holder);
     }
 
-    /// Nobody holds a connection any more.
-    fn let_go(&mut self, conn: &ConnFacts) {
-        if let Some((tid, pid)) = conn.holder
+    /// A thread holds a connection no more.
+    fn let_go(&mut self, holder: Option<(Tid, Pid)>) {
+        if let Some((tid, pid)) = holder
             && let Some(holder) = self.threads.get_mut(&tid).filter(|thread| thread.pid == pid)
         {
             holder.holds = holder.holds.saturating_sub(1);
@@ -212,42 +213,35 @@ impl Behaviour {
 
     fn socket(&mut self, event: &Event, op: &SockOp) {
         let id = ConnId(op.conn);
-        let acted = self.thread(event.tid, event.pid, event.at);
-        acted.idle_turn = false;
-        if !self.conns.contains_key(&id) {
-            // Another service's, perhaps.
-            return;
-        }
         match op.op {
+            op::RECV if op.ret > 0 && self.read(event, id, op) => return,
+            op::SEND if op.ret >= 0 && self.write(event, id) => return,
             op::ACCEPT => self.accept(event, id),
-            op::RECV if op.ret > 0 => self.read(event, id, op),
             // The client has closed: what is left to do is to close as well.
-            op::RECV => {
+            op::RECV if op.ret <= 0 => {
                 if let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.reader.is_none()) {
-                    let gone = conn.clone();
-                    conn.holder = None;
-                    self.let_go(&gone);
+                    let holder = conn.holder.take();
+                    self.let_go(holder);
                 }
             }
-            op::SEND if op.ret >= 0 => self.write(event, id),
             _ => {}
         }
+        self.thread(event.tid, event.pid, event.at).idle_turn = false;
     }
 
     fn accept(&mut self, event: &Event, id: ConnId) {
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.acceptor = Some((event.tid, event.pid));
-        }
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.acceptor = Some((event.tid, event.pid));
         self.thread(event.tid, event.pid, event.at).accepted += 1;
         self.process(event.pid).accepted += 1;
     }
 
-    /// A thread read from a client.
-    fn read(&mut self, event: &Event, id: ConnId, op: &SockOp) {
+    /// A thread read from a client; whether it begins a turn.
+    fn read(&mut self, event: &Event, id: ConnId, op: &SockOp) -> bool {
         let (tid, pid, at) = (event.tid, event.pid, event.at);
         let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.reader.is_none()) else {
-            // More of a request that somebody has begun to read.
-            return;
+            // Another service's answer, or more of a request that somebody has begun to read.
+            return false;
         };
         self.figures.turn(conn, self.begin, at);
         let before = conn.holder.replace((tid, pid));
@@ -255,24 +249,23 @@ impl Behaviour {
         conn.read_at = at;
         conn.arrival = if op.arrival != 0 && op.arrival <= at.0 { Ns(op.arrival) } else { at };
         conn.turns += 1;
-        let (turns, port) = (conn.turns, conn.port);
-        let fresh = turns == 1 && conn.acceptor.is_some();
-        let passed = conn.acceptor.is_some_and(|(_, by)| by != pid);
-        if let Some((old, old_pid)) = before.filter(|before| *before != (tid, pid))
-            && let Some(old) = self.threads.get_mut(&old).filter(|thread| thread.pid == old_pid)
-        {
-            old.holds = old.holds.saturating_sub(1);
+        let (first, port) = (conn.turns == 1, conn.port);
+        let (fresh, passed) =
+            (first && conn.acceptor.is_some(), conn.acceptor.is_some_and(|(_, by)| by != pid));
+        let moved = before != Some((tid, pid));
+        if moved {
+            self.let_go(before);
         }
-        let still_open = |last: ConnId| last != id && self.conns.contains_key(&last);
-        let other = self.threads.get(&tid).and_then(|thread| thread.last_conn).is_some_and(still_open);
-        let thread = self.thread(tid, pid, at);
+        let thread =
+            self.threads.entry(tid).or_insert_with(|| ThreadFacts::new(tid, pid, at.max(self.begin)));
+        let last = thread.last_conn.replace(id).filter(|last| *last != id);
+        thread.alternates += u64::from(last.is_some_and(|last| self.conns.contains_key(&last)));
+        thread.idle_turn = false;
         thread.comes();
         thread.interleaved += u64::from(thread.open > 0);
-        thread.alternates += u64::from(other);
         thread.reads += 1;
         thread.open += 1;
-        thread.last_conn = Some(id);
-        if before != Some((tid, pid)) {
+        if moved {
             thread.holds += 1;
             thread.conns += 1;
             thread.fresh += u64::from(fresh);
@@ -281,41 +274,51 @@ impl Behaviour {
         process.turns += 1;
         process.takes(at);
         process.reads_on(port);
-        if turns == 1 {
+        if first {
             process.conns += 1;
             process.passed += u64::from(passed);
         } else {
             process.kept += 1;
-            process.changed += u64::from(before.is_some_and(|before| before != (tid, pid)));
+            process.changed += u64::from(before.is_some() && moved);
             process.changed_process += u64::from(before.is_some_and(|(_, before)| before != pid));
         }
+        true
     }
 
-    /// A thread wrote to a client.
-    fn write(&mut self, event: &Event, id: ConnId) {
+    /// A thread wrote to a client; whether it ends a turn.
+    fn write(&mut self, event: &Event, id: ConnId) -> bool {
         let (tid, pid, at) = (event.tid, event.pid, event.at);
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(&id) else { return false };
         conn.last_send = Some(at);
-        let (read_at, Some(reader)) = (conn.read_at, conn.reader.take()) else { return };
-        self.give(reader, at);
-        let elsewhere = self.threads.get(&reader).is_none_or(|reader| reader.pid != pid);
-        let thread = self.thread(tid, pid, at);
+        let (read_at, Some(reader)) = (conn.read_at, conn.reader.take()) else { return false };
         let split = reader != tid;
+        let elsewhere = split && self.threads.get(&reader).is_none_or(|reader| reader.pid != pid);
+        if split {
+            self.give(reader, at);
+        }
+        let thread =
+            self.threads.entry(tid).or_insert_with(|| ThreadFacts::new(tid, pid, at.max(self.begin)));
+        thread.idle_turn = false;
         if split {
             thread.comes();
             thread.split += 1;
         } else {
+            thread.open = thread.open.saturating_sub(1);
             thread.via_pool += u64::from(thread.last_return > read_at);
         }
         thread.waited = None;
         thread.answers += 1;
         let (born, first) = (thread.born, thread.answers == 1);
         let process = self.process(pid);
+        if !split {
+            process.gives(at);
+        }
         process.answered += 1;
         process.from_elsewhere += u64::from(elsewhere);
         process.split += u64::from(split);
         process.by_born += u64::from(born);
         process.serving_births += u64::from(born && first);
+        true
     }
 
     fn off_cpu(&mut self, event: &Event, interval: &OffCpu) {
@@ -353,7 +356,7 @@ impl Behaviour {
         let holds = known.holds;
         let queues = match wait {
             Wait::Futex => free,
-            Wait::Epoll | Wait::Poll | Wait::One | Wait::Accept => free && holds == 0,
+            Wait::Epoll | Wait::Poll | Wait::Select | Wait::One | Wait::Accept => free && holds == 0,
             Wait::Receive | Wait::Other => false,
         };
         if queues {

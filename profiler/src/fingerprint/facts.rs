@@ -158,13 +158,13 @@ impl ThreadFacts {
 
     /// Waits for events of several descriptors.
     pub fn many_waits(&self) -> u64 {
-        self.waits[Wait::Epoll as usize] + self.waits[Wait::Poll as usize]
+        [Wait::Epoll, Wait::Poll, Wait::Select].into_iter().map(|wait| self.waits[wait as usize]).sum()
     }
 
     /// Whether it waits, or may wait, for connections and for no other thread.
     pub fn may_accept(&self) -> bool {
         self.accepted > 0
-            || [Wait::Epoll, Wait::Poll, Wait::One, Wait::Accept]
+            || [Wait::Epoll, Wait::Poll, Wait::Select, Wait::One, Wait::Accept]
                 .into_iter()
                 .any(|wait| self.waits[wait as usize] > 0)
     }

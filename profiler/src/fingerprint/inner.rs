@@ -202,7 +202,7 @@ impl<'a> Looked<'a> {
         }
         let takes = top.accepted > 0
             || top.waits[Wait::Accept as usize] > 0
-            || process.conns > 1 && top.waits[Wait::Poll as usize] + top.waits[Wait::One as usize] > 0;
+            || process.conns > 1 && top.many_waits() + top.waits[Wait::One as usize] > 0;
         if !takes && let Some(acceptor) = self.acceptor(&[top]) {
             let mut inner = self.a_connection_each(&[top]);
             inner.acceptor = Some(acceptor);
@@ -469,7 +469,7 @@ impl<'a> Looked<'a> {
             return self.pool(readers, acceptor, reads, 0.75).and(Some(how));
         }
         let how = "they began after the process, and no other thread waits like them".to_owned();
-        let certainty = if readers.len() > 1 { 0.88 } else { 0.7 };
+        let certainty = if readers.len() > 1 { 0.8 } else { 0.65 };
         Inner::new(Kind::PerConnection, certainty, reads).and(Some(how)).with_workers(readers.iter().copied())
     }
 

@@ -68,9 +68,10 @@ impl Behaviour {
     /// Share of a thread's time in which it did not wait for work.
     fn busy(&self, thread: &ThreadFacts) -> f64 {
         let seen = observed(thread, self.end);
-        let many = thread.waits_ns[Wait::Epoll as usize] + thread.waits_ns[Wait::Poll as usize];
+        let many =
+            [Wait::Epoll, Wait::Poll, Wait::Select].into_iter().map(|wait| thread.waits_ns[wait as usize]);
         let own = [Wait::One, Wait::Accept, Wait::Receive, Wait::Futex];
-        let idle = many + own.into_iter().map(|wait| thread.idle[wait as usize]).sum::<u64>();
+        let idle = many.sum::<u64>() + own.into_iter().map(|wait| thread.idle[wait as usize]).sum::<u64>();
         if seen == 0 { 0.0 } else { (1.0 - idle as f64 / seen as f64).clamp(0.0, 1.0) }
     }
 

@@ -9,7 +9,7 @@ use super::{
     model::ModelId,
     outside::Outside,
 };
-use crate::units::{Pid, fmt_count, fmt_percent};
+use crate::units::{Pid, fmt_percent};
 
 /// Requests below which nothing is said.
 const FEWEST: u64 = 3;
@@ -65,7 +65,7 @@ pub(super) fn verdict<'a>(behaviour: &'a Behaviour, outside: &'a Outside) -> Ver
     if turns < FEWEST {
         let evidence = match turns {
             0 => Vec::new(),
-            _ => vec![format!("{} tell too little", counted(turns, "request alone", "requests alone"))],
+            _ => vec![format!("{} too little", counted(turns, "request alone tells", "requests alone tell"))],
         };
         return Verdict {
             id: ModelId::Unknown,
@@ -95,7 +95,7 @@ impl<'a> Serving<'a> {
         let inners: Vec<Inner> = self.processes.iter().map(|process| self.looked(process).inner()).collect();
         let (id, certainty, evidence) = self
             .born_processes(turns, answered)
-            .or_else(|| self.process_each())
+            .or_else(|| self.process_each(&inners))
             .or_else(|| self.several(&inners, turns))
             .unwrap_or_else(|| self.alone(&inners));
         let lost = share(self.behaviour.figures.touched_by_loss, self.behaviour.figures.requests.max(1));
@@ -157,12 +157,17 @@ impl<'a> Serving<'a> {
     }
 
     /// Processes that were there already, and have one connection each.
-    fn process_each(&self) -> Option<(ModelId, f64, Vec<String>)> {
+    fn process_each(&self, inners: &[Inner]) -> Option<(ModelId, f64, Vec<String>)> {
         let each = self
             .processes
             .iter()
             .all(|process| process.conns == 1 && process.accepted == 0 && process.split == 0);
-        if !each {
+        // What serves a single client needs no threads but, perhaps, one for signals.
+        let simple = self.processes.iter().zip(inners).all(|(process, inner)| {
+            matches!(inner.kind, Kind::Iterative | Kind::Loop | Kind::Unknown)
+                && self.threads.get(&process.pid).is_none_or(|threads| threads.len() <= 2)
+        });
+        if !each || !simple {
             return None;
         }
         let mut with_parent = 0;
@@ -341,11 +346,12 @@ impl<'a> Serving<'a> {
         if most.spare_stacks < SPARE_STACKS || most.spare_stacks * 2 < most.connections {
             return None;
         }
-        let how = format!(
-            "the process has {} more stacks than threads, for {} (from /proc)",
-            fmt_count(most.spare_stacks as u64),
-            counted(most.connections as u64, "connection", "connections")
-        );
+        let connections = match most.connections {
+            0 => String::new(),
+            some => format!(", for {}", counted(some as u64, "connection", "connections")),
+        };
+        let stacks = counted(most.spare_stacks as u64, "more stack", "more stacks");
+        let how = format!("the process has {stacks} than threads{connections} (from /proc)");
         Some((how, 0.85))
     }
 }

@@ -10,8 +10,10 @@ use whywait_ebpf::{
 pub(super) enum Wait {
     /// For events of a set of descriptors that the kernel keeps: epoll, or the completions of an `io_uring`.
     Epoll,
-    /// For events of the descriptors of a call: `select`, or `poll` with several.
+    /// For events of the descriptors of a call: `poll` with several.
     Poll,
+    /// In `select`, which does not tell how many descriptors it is for.
+    Select,
     /// For events of a single descriptor: `poll` with one, which is a blocking call with a time-out.
     One,
     /// In `accept`.
@@ -26,7 +28,7 @@ pub(super) enum Wait {
 
 impl Wait {
     /// How many there are.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
 
     /// What a voluntary interval was spent in; `None` for one in which the thread was preempted.
     pub fn of(interval: &OffCpu) -> Option<Self> {
@@ -40,7 +42,7 @@ impl Wait {
                 1 => Self::One,
                 _ => Self::Poll,
             },
-            call::SELECT | call::PSELECT6 if interval.args[0] > 0 => Self::Poll,
+            call::SELECT | call::PSELECT6 if interval.args[0] > 0 => Self::Select,
             call::ACCEPT | call::ACCEPT4 => Self::Accept,
             call::READ | call::READV | call::RECVFROM | call::RECVMSG | call::RECVMMSG
                 if interval.file == file_kind::SOCKET =>
@@ -54,9 +56,9 @@ impl Wait {
         })
     }
 
-    /// Whether it is one for events of several descriptors.
+    /// Whether it is one for events of several descriptors, or may be.
     pub fn is_many(self) -> bool {
-        matches!(self, Self::Epoll | Self::Poll)
+        matches!(self, Self::Epoll | Self::Poll | Self::Select)
     }
 
     /// Whether a waker in this system call passes something on: it wakes a pool's thread.

@@ -66,7 +66,7 @@ impl Locks {
                     history.ended = Some(event.at);
                 }
             }
-            What::Socket { .. } | What::Conn(_) | What::SockState(_) | What::Thread(_) => {}
+            What::Socket { .. } | What::Conn(_) | What::SockState(_) | What::Thread(_) | What::Stack(_) => {}
         }
         while let Some((at, tid)) = self.ended.front().copied()
             && event.at.since(at) > KEPT

@@ -135,7 +135,7 @@ impl Onlooker {
             seen.looks += 1;
         }
         let connections = &mut self.outside.neighbours.entry(pid).or_default().connections;
-        for socket in open_tcp_sockets(pid).unwrap_or_default() {
+        for socket in open_tcp_sockets(&[pid]).remove(&pid).unwrap_or_default() {
             if !socket.listens && connections.len() < MOST_CONNECTIONS {
                 connections.insert((socket.port, socket.peer_port));
             }

@@ -38,26 +38,30 @@ pub struct Onlooker {
 }
 
 impl Onlooker {
-    /// Looks at processes that serve and have not been looked at often enough.
+    /// Looks at processes that serve and have not been looked at often enough, and at others of the target.
     pub fn tick(&mut self, behaviour: &Behaviour) {
         let now = Instant::now();
+        let mut due = Vec::new();
         for pid in behaviour.serving() {
             let looked = self.looks.get(&pid).copied();
-            let due = match looked {
+            let is_due = match looked {
                 None => self.looks.len() < MOST,
                 Some((looks, last)) => looks < LOOKS && now.duration_since(last) >= BETWEEN,
             };
-            if due {
+            if is_due {
                 self.looks.insert(pid, (looked.map_or(0, |(looks, _)| looks) + 1, now));
-                self.look(pid);
+                due.push(pid);
             }
         }
         if !self.looks.is_empty() && self.idle.len() < MOST_IDLE {
             for pid in behaviour.pids() {
                 if self.idle.len() < MOST_IDLE && !self.looks.contains_key(&pid) && self.idle.insert(pid) {
-                    self.look(pid);
+                    due.push(pid);
                 }
             }
+        }
+        if !due.is_empty() {
+            self.look(&due);
         }
     }
 
@@ -66,13 +70,28 @@ impl Onlooker {
         &self.outside
     }
 
-    /// Looks at a process. One that has ended, or lets nobody look, stays unknown.
-    fn look(&mut self, pid: Pid) {
-        let Ok(sockets) = open_tcp_sockets(pid) else { return };
-        let parent =
-            proc::parent_of(pid).ok().filter(|parent| *parent != INIT && parent.0 != std::process::id());
-        let parent_sockets = parent.and_then(|parent| open_tcp_sockets(parent).ok()).unwrap_or_default();
-        let (listeners, parent_listeners) = (listening(&sockets), listening(&parent_sockets));
+    /// Looks at processes. One that has ended, or lets nobody look, stays unknown.
+    fn look(&mut self, pids: &[Pid]) {
+        let own = Pid(std::process::id());
+        let with_parents: Vec<(Pid, Option<Pid>)> = pids
+            .iter()
+            .map(|pid| (*pid, proc::parent_of(*pid).ok().filter(|parent| *parent != INIT && *parent != own)))
+            .collect();
+        let mut all: Vec<Pid> =
+            with_parents.iter().flat_map(|(pid, parent)| [Some(*pid), *parent]).flatten().collect();
+        all.sort_unstable();
+        all.dedup();
+        let sockets = open_tcp_sockets(&all);
+        for (pid, parent) in with_parents {
+            if let Some(its) = sockets.get(&pid) {
+                let parents = parent.and_then(|parent| sockets.get(&parent)).map_or(&[][..], Vec::as_slice);
+                self.note(pid, parent, its, parents);
+            }
+        }
+    }
+
+    fn note(&mut self, pid: Pid, parent: Option<Pid>, sockets: &[TcpSocket], parent_sockets: &[TcpSocket]) {
+        let (listeners, parent_listeners) = (listening(sockets), listening(parent_sockets));
         let ports = || listeners.iter().chain(&parent_listeners).map(|listener| listener.port);
         let connections = sockets
             .iter()

@@ -5,19 +5,29 @@ use whywait_ebpf::abi::{Header, Plain};
 use crate::{
     clock::{Request, RequestClock, Tally},
     cpu::CpuWaits,
-    decode::{Event, Gaps, Reorder, Routes, decode},
+    decode::{Event, Gaps, Reorder, Routes, Traces, Unwind, decode},
     explain::Ledger,
     fingerprint::Behaviour,
+    live::History,
     locks::Locks,
-    units::{Ns, Pid},
+    stacks::Profile,
+    units::{Ns, Pid, Tid},
     window::Window,
 };
+
+use super::known::Known;
 
 /// How far two CPUs' records may be out of order: an interrupt between taking the time and reserving room is far shorter.
 const SLACK: u64 = 2_000_000;
 
+/// What a run without an end keeps beside its window.
+struct Live {
+    history: History,
+    known: Known,
+}
+
 /// Takes each finished request.
-pub type Sink = Box<dyn FnMut(&Request)>;
+pub type Sink = Box<dyn FnMut(&Request) + Send>;
 
 /// Decoding, order, clock and window in a row.
 pub struct Pipeline {
@@ -32,9 +42,12 @@ pub struct Pipeline {
     cpu: CpuWaits,
     done: Vec<Request>,
     sink: Option<Sink>,
+    live: Option<Box<Live>>,
     unreadable: u64,
     slice: Option<(Ns, Ns)>,
     in_slice: u64,
+    traces: Traces,
+    profile: Profile,
 }
 
 impl Pipeline {
@@ -52,14 +65,17 @@ impl Pipeline {
             cpu: CpuWaits::new(begin),
             done: Vec::new(),
             sink,
+            live: None,
             unreadable: 0,
             slice: None,
             in_slice: 0,
+            traces: Traces::default(),
+            profile: Profile::default(),
         }
     }
 
-    /// Takes records one after the other, as the reader hands them on.
-    pub fn records(&mut self, mut bytes: &[u8]) {
+    /// Takes records one after the other, as the reader hands them on; `unwind` finds the callers in the stacks among them.
+    pub fn records(&mut self, mut bytes: &[u8], unwind: &mut dyn Unwind) {
         while let Some(header) = Header::from_bytes(bytes) {
             let length = header.len as usize;
             if length < size_of::<Header>() || length > bytes.len() {
@@ -71,6 +87,7 @@ impl Pipeline {
             match decode(record, &mut self.routes) {
                 Ok(mut event) => {
                     self.gaps.check(&mut event);
+                    self.traces.number(&mut event, unwind);
                     self.order.push(event);
                     while let Some(event) = self.order.pop() {
                         self.take(&event);
@@ -81,6 +98,73 @@ impl Pipeline {
         }
         self.unreadable += u64::from(!bytes.is_empty());
         self.pass_on();
+    }
+
+    /// From now on the last minutes are kept for the screen as well.
+    pub fn keep_history(&mut self, history: History) {
+        self.clock.keep_paths();
+        self.live = Some(Box::new(Live { history, known: Known::default() }));
+    }
+
+    /// Whether a thread works for a request.
+    pub fn is_busy(&self, tid: Tid) -> bool {
+        self.clock.works_for(tid).is_some()
+    }
+
+    /// The last minutes, where they are kept.
+    pub fn history(&mut self) -> Option<&mut History> {
+        self.live.as_mut().map(|live| &mut live.history)
+    }
+
+    /// Nothing has come for longer than the reader waits: what is held back for its order is passed on.
+    pub fn idle(&mut self) {
+        while let Some(event) = self.order.take() {
+            self.take(&event);
+        }
+        self.pass_on();
+    }
+
+    /// Finishes requests that were answered before this moment.
+    pub fn settle(&mut self, before: Ns) {
+        self.clock.settle(before, &mut self.done);
+        self.pass_on();
+    }
+
+    /// Requests that are not answered: how many, and when the oldest of them began.
+    pub fn in_flight(&self) -> (usize, Option<Ns>) {
+        self.clock.in_flight()
+    }
+
+    /// Ends the window, begins the one that follows at once, and returns the one that has ended, with all that is told from it. The new one
+    /// begins with what is known of threads and connections, as a run does that is attached to a server.
+    #[must_use]
+    pub fn turn(&mut self, at: Ns) -> Self {
+        let (mut behaviour, mut ledger, mut locks, mut cpu) =
+            (Behaviour::new(at), Ledger::default(), Locks::default(), CpuWaits::new(at));
+        if let Some(live) = &self.live {
+            for event in live.known.events(at) {
+                behaviour.event(&event);
+                ledger.event(&event);
+                locks.event(&event);
+                cpu.event(&event);
+            }
+        }
+        let mut past = Self {
+            clock: RequestClock::with_tally(self.clock.tally()),
+            window: self.window.turn(at),
+            behaviour: std::mem::replace(&mut self.behaviour, behaviour),
+            ledger: std::mem::replace(&mut self.ledger, ledger),
+            locks: std::mem::replace(&mut self.locks, locks),
+            cpu: std::mem::replace(&mut self.cpu, cpu),
+            profile: std::mem::take(&mut self.profile),
+            unreadable: self.unreadable,
+            slice: self.slice,
+            in_slice: self.in_slice,
+            ..Self::new(at, None)
+        };
+        past.behaviour.close(at);
+        self.in_slice = 0;
+        past
     }
 
     /// Records were lost: what is open cannot be trusted.
@@ -108,12 +192,17 @@ impl Pipeline {
     }
 
     fn take(&mut self, event: &Event) {
+        if let Some(live) = &mut self.live {
+            live.history.event(event, self.clock.works_for(event.tid));
+            live.known.event(event);
+        }
         let before = self.done.len();
         self.clock.apply(event, &mut self.done);
         self.tell_locks(before);
         self.window.event(event);
         self.behaviour.event(event);
         self.ledger.event(event);
+        self.profile.event(event);
         self.locks.event(event);
         self.cpu.event(event);
     }
@@ -131,8 +220,12 @@ impl Pipeline {
         }
         for request in self.done.drain(..) {
             self.window.request(&request);
+            if let Some(live) = &mut self.live {
+                live.history.request(&request);
+            }
             self.behaviour.request(&request);
             self.ledger.request(&request);
+            self.profile.request(&request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
@@ -171,6 +264,16 @@ impl Pipeline {
     /// What findings are told from, beside the window.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Stacks, by number.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
+    /// Which stacks requests spend their time in.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// Locks that requests waited for.

@@ -25,6 +25,8 @@ use crate::{
     },
     probe::{AttachError, Capability, Counters, LockWaits, Loss, Mode, Options, Session, SyscallCount},
     ring::{Reader, ReaderError},
+    stacks::Stacks,
+    symbols::Symbols,
     units::Pid,
 };
 
@@ -81,6 +83,8 @@ pub struct Observation {
     pub run_queue: Vec<u64>,
     /// CPU time of whywait itself in nanoseconds.
     pub own_cpu_ns: u64,
+    /// Where in the code requests spent their time.
+    pub stacks: Stacks,
     /// The target ended before the time was over.
     pub target_ended: bool,
 }
@@ -125,6 +129,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     {
         return Err(ObserveError::Ended { pid: *gone });
     }
+    let mut symbols = Symbols::new();
     let mut pipeline = Pipeline::new(monotonic(), plan.sink);
     if let Some(command) = &mut target.launched {
         command.go()?;
@@ -142,7 +147,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     loop {
         let until = next_tick.saturating_duration_since(Instant::now());
         match reader.batches().recv_timeout(until) {
-            Ok(batch) => pipeline.records(&batch),
+            Ok(batch) => pipeline.records(&batch, &mut symbols),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -170,7 +175,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     let end = monotonic();
     reader.stop();
     while let Ok(batch) = reader.batches().recv() {
-        pipeline.records(&batch);
+        pipeline.records(&batch, &mut symbols);
     }
     let loss = session.loss()?;
     if loss.total() > known_loss {
@@ -180,7 +185,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     Names::default().give(pipeline.locks_mut());
     let cpu = neighbours.finish(&mut pipeline, end);
     let fingerprint = pipeline.behaviour().fingerprint(onlooker.outside());
-    let observation = Observation {
+    let mut observation = Observation {
         command: target.command.clone(),
         ports: current_ports(&target),
         pids: target.pids.clone(),
@@ -197,9 +202,13 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         kernel_locks: session.kernel_locks()?,
         run_queue: session.run_queue_histogram()?,
         own_cpu_ns: proc::self_cpu_ns().saturating_sub(own_cpu),
+        stacks: Stacks::default(),
         target_ended,
     };
     drop(session);
+    // After the run, when nothing is measured any more; a process that is still there is the best source of its names.
+    let (profile, traces) = (observation.pipeline.profile(), observation.pipeline.traces());
+    observation.stacks = Stacks::new(profile, traces, &mut symbols);
     if let Some(command) = &mut target.launched {
         command.terminate(GRACE);
     }
@@ -207,7 +216,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
 }
 
 /// Processes that were created between looking for them and attaching. A child that is created later is seen by the probes.
-fn add_children(target: &mut Resolved, session: &mut Session) -> Result<(), AttachError> {
+pub(super) fn add_children(target: &mut Resolved, session: &mut Session) -> Result<(), AttachError> {
     let own = std::process::id();
     loop {
         let mut new: Vec<Pid> =
@@ -224,7 +233,11 @@ fn add_children(target: &mut Resolved, session: &mut Session) -> Result<(), Atta
 }
 
 /// Processes that have entered the control group since.
-fn join_late(spec: &TargetSpec, target: &mut Resolved, session: &mut Session) -> Result<(), AttachError> {
+pub(super) fn join_late(
+    spec: &TargetSpec,
+    target: &mut Resolved,
+    session: &mut Session,
+) -> Result<(), AttachError> {
     let Some(path) = &spec.cgroup else { return Ok(()) };
     let Ok(members) = cgroup::cgroup_members(path) else { return Ok(()) };
     let own = std::process::id();
@@ -238,7 +251,7 @@ fn join_late(spec: &TargetSpec, target: &mut Resolved, session: &mut Session) ->
 }
 
 /// Whether nothing of the target is left that was named.
-fn ended(target: &mut Resolved) -> bool {
+pub(super) fn ended(target: &mut Resolved) -> bool {
     if let Some(command) = &mut target.launched {
         return command.try_wait().is_some();
     }
@@ -246,7 +259,7 @@ fn ended(target: &mut Resolved) -> bool {
 }
 
 /// Ports as they are now: a command that was started for this listens on none before.
-fn current_ports(target: &Resolved) -> Vec<u16> {
+pub(super) fn current_ports(target: &Resolved) -> Vec<u16> {
     if target.launched.is_none() {
         return target.ports.clone();
     }

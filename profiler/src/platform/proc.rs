@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::error::{is_gone, proc_error};
+use whywait_ebpf::abi::task_state;
+
 use crate::units::{Pid, Tid};
 
 pub use super::error::ProcError;
@@ -106,6 +108,31 @@ pub fn is_running(pid: Pid) -> bool {
         Ok(_) => true,
         Err(_) => false,
     }
+}
+
+/// Kernel's task state, system call (negative: none) and its first three arguments.
+pub type Waits = (u32, i32, [u64; 3]);
+
+/// What a thread waits for; `Some(None)` for one that runs or waits for a CPU, `None` if there is no such thread. Who may not trace it
+/// is told no system call.
+pub fn thread_waits(pid: Pid, tid: Tid) -> Option<Option<Waits>> {
+    let stat = fs::read(format!("/proc/{pid}/task/{tid}/stat")).ok()?;
+    // The name before the state may hold anything, also parentheses.
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    let state = match stat.get(name_end + 2)? {
+        b'R' => return Some(None),
+        b'D' => task_state::UNINTERRUPTIBLE,
+        _ => task_state::INTERRUPTIBLE,
+    };
+    let call = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
+    let mut words = call.split_ascii_whitespace();
+    let number = words.next().and_then(|number| number.parse().ok()).unwrap_or(-1);
+    let mut argument = || {
+        let word = words.next().and_then(|word| word.strip_prefix("0x"));
+        word.and_then(|word| u64::from_str_radix(word, 16).ok()).unwrap_or(0)
+    };
+    let args = [argument(), argument(), argument()];
+    Some(Some((state, number, args)))
 }
 
 /// The process that a thread belongs to, or `None` if there is no such thread.

@@ -1,6 +1,6 @@
 //! Who listens on which TCP port, from `/proc/PID/net/tcp`, `/proc/PID/net/tcp6` and `/proc/PID/fd`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -102,15 +102,19 @@ pub fn listening_ports(pids: &[Pid]) -> Result<Vec<u16>, ProcError> {
     Ok(ports.into_iter().collect())
 }
 
-/// The TCP sockets that a process has open and that listen or are connected.
-///
-/// # Errors
-/// When the process has ended, or may not be looked at.
-pub fn open_tcp_sockets(pid: Pid) -> Result<Vec<TcpSocket>, ProcError> {
-    let open = socket_inodes(pid)?;
-    let mut sockets = seen_by(pid, &[LISTEN, ESTABLISHED])?;
-    sockets.retain(|socket| open.contains(&socket.inode));
-    Ok(sockets)
+/// The TCP sockets that processes have open and that listen or are connected, by process. Those that have ended, or may not be
+/// looked at, are left out. The tables of a network namespace are read once for all of its processes.
+pub fn open_tcp_sockets(pids: &[Pid]) -> BTreeMap<Pid, Vec<TcpSocket>> {
+    let mut tables: HashMap<PathBuf, Vec<TcpSocket>> = HashMap::new();
+    let mut found = BTreeMap::new();
+    for &pid in pids {
+        let Ok(network) = network_of(pid) else { continue };
+        let Ok(open) = socket_inodes(pid) else { continue };
+        let table =
+            tables.entry(network).or_insert_with(|| seen_by(pid, &[LISTEN, ESTABLISHED]).unwrap_or_default());
+        found.insert(pid, table.iter().filter(|socket| open.contains(&socket.inode)).cloned().collect());
+    }
+    found
 }
 
 /// Some processes of each network namespace; `denied` tells whether one would not say which it is in.

@@ -6,6 +6,7 @@ mod fentry;
 mod maps;
 mod offsets;
 mod plan;
+mod sampler;
 mod session;
 mod stats;
 mod walk;
@@ -13,6 +14,7 @@ mod walk;
 pub use fentry::fentry_works;
 pub use maps::{Counters, LockWaits, Loss, SyscallCount};
 pub use plan::{Capability, Facts, Hook, Mode, PLAN, Probe, Tier, When};
+pub use sampler::SAMPLES_PER_SECOND;
 pub use session::{AttachError, Options, Session};
 pub use stats::RunStats;
 

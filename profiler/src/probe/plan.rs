@@ -22,6 +22,8 @@ pub enum Hook {
     Tracepoint(&'static str),
     /// A BPF iterator of this kind.
     Iterator(&'static str),
+    /// A performance event on each CPU: the software clock.
+    Sampler,
 }
 
 /// When a program is wanted.
@@ -40,6 +42,8 @@ pub enum When {
     Syscalls,
     /// When they are not.
     NoSyscalls,
+    /// When stacks are taken.
+    Stacks,
 }
 
 /// A program of the object.
@@ -84,13 +88,13 @@ pub const PLAN: &[Probe] = &[
         "sock_recv_length",
         When::SocketTracepoints,
         "6.3",
-        "socket reads without tracing system calls, and those of io_uring at all",
+        "reads by io_uring, and other reads of sockets without tracing system calls",
     ),
     optional(
         "sock_send_length",
         When::SocketTracepoints,
         "6.3",
-        "socket writes without tracing system calls, and those of io_uring at all",
+        "writes by io_uring, and other writes to sockets without tracing system calls",
     ),
     optional("contention_begin", When::Always, "5.19", "waits for kernel locks"),
     optional("contention_end", When::Always, "5.19", "waits for kernel locks"),
@@ -116,6 +120,14 @@ pub const PLAN: &[Probe] = &[
     required("sched_process_exec", "5.11", "other programs that a process executes"),
     required("sched_process_exit", "5.11", "the end of threads"),
     required("sched_wakeup_new", "5.11", "new threads and processes"),
+    Probe {
+        name: "sample_cpu",
+        hook: Hook::Sampler,
+        tier: Tier::Optional,
+        when: When::Stacks,
+        since: "5.11",
+        gives: "the functions that run on a CPU",
+    },
     Probe {
         name: "walk_files",
         hook: Hook::Iterator("task_file"),
@@ -150,13 +162,16 @@ pub struct Mode {
     pub syscalls: bool,
     /// Socket operations are taken from system calls.
     pub sockets_by_syscall: bool,
+    /// Stacks are taken.
+    pub stacks: bool,
 }
 
 impl Mode {
     /// The mode for this kernel and these wishes: without socket tracepoints, system calls are the only way.
+    /// Stacks are taken unless somebody says otherwise.
     pub fn choose(facts: Facts, syscalls: bool, sockets_by_syscall: bool) -> Self {
         let sockets_by_syscall = sockets_by_syscall || !facts.socket_tracepoints;
-        Self { syscalls: syscalls || sockets_by_syscall, sockets_by_syscall }
+        Self { syscalls: syscalls || sockets_by_syscall, sockets_by_syscall, stacks: true }
     }
 
     /// Whether a program is wanted.
@@ -168,6 +183,7 @@ impl Mode {
             When::NoDataReady => !facts.data_ready,
             When::Syscalls => self.syscalls,
             When::NoSyscalls => !self.syscalls,
+            When::Stacks => self.stacks,
         }
     }
 }

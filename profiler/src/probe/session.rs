@@ -15,7 +15,7 @@ use super::{
     maps::{self, Counters, LockWaits, Loss, SyscallCount},
     offsets,
     plan::{Capability, Facts, Hook, Mode, PLAN, Probe, Tier, When},
-    walk,
+    sampler, walk,
 };
 use crate::{
     platform::btf::{Btf, BtfError},
@@ -24,6 +24,7 @@ use crate::{
 
 /// How to attach.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Options {
     /// Child processes belong to the target.
     pub children: bool,
@@ -31,13 +32,21 @@ pub struct Options {
     pub syscalls: bool,
     /// Take socket operations from system calls even where the kernel has tracepoints for them.
     pub sockets_by_syscall: bool,
+    /// Take stacks of threads that wait long, of those that wake them, and samples of those that run.
+    pub stacks: bool,
     /// Size of the ring in bytes, rounded up to a power of two.
     pub ring_bytes: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { children: true, syscalls: false, sockets_by_syscall: false, ring_bytes: 16 << 20 }
+        Self {
+            children: true,
+            syscalls: false,
+            sockets_by_syscall: false,
+            stacks: true,
+            ring_bytes: 16 << 20,
+        }
     }
 }
 
@@ -107,10 +116,14 @@ impl Session {
             socket_tracepoints: btf.has_tracepoint("sock_recv_length"),
             data_ready: btf.has_tracepoint("sk_data_ready"),
         };
-        let mode = Mode::choose(facts, options.syscalls, options.sockets_by_syscall);
+        let mode = Mode {
+            stacks: options.stacks,
+            ..Mode::choose(facts, options.syscalls, options.sockets_by_syscall)
+        };
         drop(btf);
         let flags = [
             ("CHILDREN", u32::from(options.children)),
+            ("STACKS", u32::from(mode.stacks)),
             ("SOCKETS_BY_SYSCALL", u32::from(mode.sockets_by_syscall)),
             ("WAKE_AT", options.ring_bytes / 4),
         ];
@@ -170,6 +183,7 @@ impl Session {
                 program.load().and_then(|()| program.attach(category, probe.name).map(drop))
             }
             (Program::Iter(program), Hook::Iterator(kind)) => program.load(kind, btf),
+            (Program::PerfEvent(program), Hook::Sampler) => sampler::attach(program),
             _ => return Err("the object has another kind of program under this name".to_owned()),
         };
         result.map_err(|error| describe(&error))

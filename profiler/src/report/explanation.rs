@@ -8,6 +8,7 @@ use super::{
     counters::{Counters, counters},
     cpu::{Cpu, cpu},
     locks::{Locks, locks},
+    stacks::{Stacks, stacks},
 };
 use crate::{
     clock::State,
@@ -245,6 +246,8 @@ pub struct Explanation {
     pub cpu: Cpu,
     /// What the kernel counted: run queues, locks, system calls.
     pub counters: Counters,
+    /// Where in the code requests spend their time.
+    pub stacks: Stacks,
     /// Locks that threads waited for.
     pub locks: Locks,
     /// What this run did without.
@@ -421,6 +424,7 @@ pub fn explain(observation: &Observation) -> Explanation {
         threads: thread_uses(window),
         cpu: cpu(observation, &facts),
         counters: counters(observation),
+        stacks: stacks(observation),
         locks: locks(observation),
         without: observation
             .capabilities

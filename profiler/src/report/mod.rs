@@ -5,8 +5,9 @@ mod cpu;
 mod explanation;
 mod locks;
 mod palette;
+mod stacks;
 mod text;
 
 pub use explanation::{AtOnce, Breakdown, Breakdowns, Explanation, Latency, Lost, explain};
 pub use palette::{Palette, Tone};
-pub use text::{paragraph, write_text};
+pub use text::{bar, causes, counted, paragraph, write_text};

@@ -6,13 +6,15 @@ mod groups;
 mod layout;
 mod model;
 mod notes;
+mod stacks;
 mod states;
 #[cfg(test)]
 mod tests;
 
 use std::io::{self, Write};
 
-pub use layout::paragraph;
+pub use answer::causes;
+pub use layout::{bar, paragraph};
 
 use super::{
     explanation::Explanation,
@@ -53,7 +55,8 @@ fn write_measures(explanation: &Explanation, palette: Palette, out: &mut dyn Wri
     model::write(explanation, out)?;
     paragraph(out, "Each costs", &costs(explanation))?;
     groups::write("By route", &explanation.routes, palette, out)?;
-    groups::write("By process", &explanation.processes, palette, out)
+    groups::write("By process", &explanation.processes, palette, out)?;
+    stacks::write(explanation, palette, out)
 }
 
 fn latency(explanation: &Explanation) -> String {
@@ -119,6 +122,6 @@ fn number(value: f64) -> String {
 }
 
 /// `1 thread`, `2 threads`.
-fn counted(count: u64, one: &str, many: &str) -> String {
+pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", fmt_count(count), if count == 1 { one } else { many })
 }

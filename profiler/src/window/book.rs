@@ -29,7 +29,7 @@ pub struct Book {
 impl Book {
     /// Adds a request.
     pub fn add(&mut self, latency: u64, times: &StateTimes) {
-        let bucket = self.buckets.entry(index(latency)).or_default();
+        let bucket = self.buckets.entry(index(latency, GROUPING)).or_default();
         bucket.count += 1;
         bucket.total += latency;
         bucket.times.add(times);
@@ -113,14 +113,23 @@ fn ratio_us(total: u64, count: u64) -> f64 {
     if count == 0 { 0.0 } else { total as f64 / count as f64 / 1e3 }
 }
 
-/// Bucket of a latency.
-fn index(value: u64) -> u32 {
-    if value < 1 << GROUPING {
+/// Bucket of a value among those of which `1 << grouping` are in each power of two.
+pub fn index(value: u64, grouping: u32) -> u32 {
+    if value < 1 << grouping {
         return u32::try_from(value).unwrap_or(0);
     }
-    let shift = value.ilog2() - GROUPING;
-    let offset = u32::try_from((value >> shift) - (1 << GROUPING)).unwrap_or(0);
-    ((shift + 1) << GROUPING) + offset
+    let shift = value.ilog2() - grouping;
+    let offset = u32::try_from((value >> shift) - (1 << grouping)).unwrap_or(0);
+    ((shift + 1) << grouping) + offset
+}
+
+/// Smallest value of such a bucket.
+pub fn lower(index: u32, grouping: u32) -> u64 {
+    let (group, index) = (index >> grouping, u64::from(index));
+    if group == 0 {
+        return index;
+    }
+    ((index & ((1 << grouping) - 1)) + (1 << grouping)) << (group - 1)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod threads;
 use rustc_hash::FxHashMap;
 use whywait_ebpf::abi::born;
 
-pub use book::{Book, Bucket};
+pub use book::{Book, Bucket, index, lower};
 pub use series::Point;
 pub use threads::{Threads, Usage};
 
@@ -64,6 +64,15 @@ impl Window {
         }
     }
 
+    /// Ends the window, and begins the one that follows at once.
+    #[must_use]
+    pub fn turn(&mut self, at: Ns) -> Self {
+        let next = Self { threads: self.threads.renewed(at), ..Self::new(at) };
+        let mut past = std::mem::replace(self, next);
+        past.close(at);
+        past
+    }
+
     /// Takes an event.
     pub fn event(&mut self, event: &Event) {
         self.events += 1;
@@ -72,7 +81,7 @@ impl Window {
             What::OffCpu(interval) => self.threads.off_cpu(event, interval),
             What::Thread(thread) => self.threads.named(event, thread, thread.how == born::NEW),
             What::ThreadEnd => self.threads.ended(event),
-            What::Socket { .. } | What::Conn(_) | What::SockState(_) => {}
+            What::Socket { .. } | What::Conn(_) | What::SockState(_) | What::Stack(_) => {}
         }
     }
 

@@ -94,6 +94,23 @@ impl Threads {
         }
     }
 
+    /// The same threads for a window that follows at once: what they are goes on, what they did begins anew.
+    pub(super) fn renewed(&self, begin: Ns) -> Self {
+        let renew = |usage: &Usage| Usage {
+            pid: usage.pid,
+            name: usage.name.clone(),
+            running: usage.running,
+            counted: usage.counted.map(|counted| Counted {
+                ran_first: counted.ran,
+                waited_first: counted.waited,
+                ..counted
+            }),
+            ..Usage::default()
+        };
+        let by_tid = self.by_tid.iter().map(|(tid, usage)| (*tid, renew(usage))).collect();
+        Self { by_tid, ..Self::new(begin) }
+    }
+
     pub(super) fn off_cpu(&mut self, event: &Event, interval: &OffCpu) {
         let begin = self.begin;
         let usage = self.by_tid.entry(event.tid).or_default();

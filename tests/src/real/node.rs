@@ -13,9 +13,16 @@ pub enum NodeApp {
     Pool,
     /// On the loops of two workers, which get their connections from the first process.
     Cluster,
+    /// On its loop, in a function whose name it writes for `perf`.
+    Named,
 }
 
 impl NodeApp {
+    /// Options of the interpreter.
+    fn options(self) -> &'static [&'static str] {
+        if matches!(self, Self::Named) { &["--perf-basic-prof"] } else { &[] }
+    }
+
     fn source(self) -> &'static str {
         match self {
             Self::Plain => {
@@ -31,6 +38,17 @@ http.createServer((request, response) => { response.writeHead(200, head); respon
 const crypto = require('crypto'), http = require('http');
 http.createServer((request, response) => {
   crypto.pbkdf2('password', 'salt', 500, 64, 'sha512', (error, key) => response.end(key.toString('hex')));
+}).listen(+process.argv[2], '127.0.0.1');
+"
+            }
+            Self::Named => {
+                "\
+const http = require('http');
+function turnTheCrank(until) { let turns = 0; while (performance.now() < until) turns++; return turns; }
+http.createServer((request, response) => {
+  turnTheCrank(performance.now() + 10);
+  response.writeHead(200, {'content-length': 6});
+  response.end('hello\\n');
 }).listen(+process.argv[2], '127.0.0.1');
 "
             }
@@ -53,5 +71,9 @@ pub fn node(app: NodeApp) -> Option<RealServer> {
     let (dir, port) = (scratch(), free_port());
     let path = dir.path().join("server.js");
     write(&path, app.source());
-    Some(RealServer::start_http(Command::new(program).arg(&path).arg(port.to_string()), port, dir))
+    Some(RealServer::start_http(
+        Command::new(program).args(app.options()).arg(&path).arg(port.to_string()),
+        port,
+        dir,
+    ))
 }

@@ -205,7 +205,7 @@ fn other_waits(pair: &Pair) -> u64 {
 #[cfg(test)]
 pub(super) mod tests {
     use demo_servers::clock::MonotonicNs;
-    use whywait::clock::{RequestId, StartedAt, StateTimes};
+    use whywait::clock::{Called, Parts, RequestId, StartedAt, StateTimes};
     use whywait::decode::ConnId;
     use whywait::units::{Bytes, Ns, Pid, Tid};
 
@@ -237,11 +237,14 @@ pub(super) mod tests {
             first_read: Ns(first_read),
             end: Ns(end),
             times: StateTimes::default(),
-            called: whywait::clock::Called::default(),
+            called: Called::default(),
+            parts: Parts::default(),
             lock_waits: Vec::new(),
             received: Bytes(0),
             sent: Bytes(0),
             touched_by_loss: false,
+            path: Vec::new(),
+            owners: Vec::new(),
         }
     }
 

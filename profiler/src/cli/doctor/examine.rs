@@ -132,6 +132,16 @@ fn with_tracefs_remedy(check: Check, kernel: &KernelFacts, privileges: &Privileg
     Check { takes: Some(takes.to_owned()), lacks, lost: ACCEPT, ..check }
 }
 
+/// What the samples take.
+fn with_event_remedy(mut check: Check, kernel: &KernelFacts, privileges: &Privileges) -> Check {
+    let closed = kernel.perf_event_paranoid.is_some_and(|level| level >= CLOSED);
+    if check.state == State::Missing && closed && !privileges.has(Capability::SysAdmin) {
+        check.takes = Some(OPEN_EVENTS.to_owned());
+        check.lacks.push(Capability::SysAdmin);
+    }
+    check
+}
+
 /// What a tracepoint takes that could not be attached: its number is in tracefs, and is then used as a performance event.
 fn with_tracepoint_remedy(check: Check, kernel: &KernelFacts, privileges: &Privileges) -> Check {
     let mut check = with_tracefs_remedy(check, kernel, privileges);
@@ -195,6 +205,7 @@ fn attached(
             check.required |= session.mode().sockets_by_syscall && capability.probe.when == When::Syscalls;
             match capability.probe.hook {
                 Hook::Tracepoint(_) => with_tracepoint_remedy(check, kernel, privileges),
+                Hook::Sampler => with_event_remedy(check, kernel, privileges),
                 Hook::BtfTracepoint | Hook::Iterator(_) => check,
             }
         })

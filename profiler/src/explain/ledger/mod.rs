@@ -38,7 +38,7 @@ impl Ledger {
             What::SockState(change) => self.peers.sock_state(change),
             What::OffCpu(interval) => self.births.off_cpu(event, interval),
             What::ThreadEnd => self.births.ended(event),
-            What::Thread(_) | What::Socket { .. } => {}
+            What::Thread(_) | What::Socket { .. } | What::Stack(_) => {}
         }
     }
 

@@ -64,7 +64,7 @@ pub(super) fn slowest_title(explanation: &Explanation) -> &'static str {
 }
 
 /// The state that explains most of the time, or the two.
-fn causes(times: &Breakdown) -> String {
+pub fn causes(times: &Breakdown) -> String {
     let total = total(times);
     let ranked = ranked(times);
     let mut parts = Vec::new();

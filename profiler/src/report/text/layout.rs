@@ -73,7 +73,7 @@ pub(super) fn shown(text: &str, width: usize) -> String {
 }
 
 /// A bar for a share (1.0 fills it), to an eighth of a column; always `width` columns wide.
-pub(super) fn bar(share: f64, width: usize) -> String {
+pub fn bar(share: f64, width: usize) -> String {
     const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let all = width * 8;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the bar's width")]

@@ -7,6 +7,7 @@ use super::{
     answer::{never_answered, seconds},
     counted,
     layout::{paragraph, shown},
+    stacks,
 };
 use crate::{
     clock::State,
@@ -58,7 +59,7 @@ pub(super) fn write(explanation: &Explanation, out: &mut dyn Write) -> io::Resul
 /// What bounds the numbers above.
 fn notes(explanation: &Explanation) -> Vec<String> {
     let requests = &explanation.requests;
-    let mut notes = Vec::new();
+    let mut notes = stacks::notes(explanation);
     // Without a request these are said as the reasons for it.
     if requests.count > 0 {
         if explanation.target_ended {

@@ -12,6 +12,7 @@ use crate::{
         ThreadUse, Without,
     },
     report::locks::Locks,
+    report::stacks::{Profile, Stack, Stacks, Taken},
     units::{Pid, Tid},
 };
 
@@ -107,6 +108,13 @@ fn idle() -> Explanation {
         },
         locks: Locks::default(),
         threads: vec![thread(4496, 12.0), thread(4497, 0.0)],
+        stacks: Stacks {
+            taken: Taken { off_cpu: 0, on_cpu: 0, wakers: 0 },
+            lost_share: 0.0,
+            too_deep_share: 0.0,
+            profiles: Vec::new(),
+            wakers: Vec::new(),
+        },
         without: Vec::new(),
         sockets_by: "socket_tracepoints",
         target_ended: false,
@@ -191,6 +199,45 @@ fn busy() -> Explanation {
         processes: vec![group("4497", 48_409, &[(RunQueue, 148.2), (OnCpu, 70.3)])],
         ..idle()
     }
+}
+
+/// Only main states have their stacks told, only stacks that are worth it, and what is not known is said.
+#[test]
+fn stacks_are_told_of_the_main_states() {
+    let stack = |share, brief: &str, wait| Stack {
+        time_us: 0.0,
+        share,
+        brief: brief.to_owned(),
+        wait,
+        end: "root",
+        frames: Vec::new(),
+    };
+    let profile = |state, time_us, stacks| Profile { state, route: None, time_us, without_us: 0.0, stacks };
+    let stacks = Stacks {
+        lost_share: 0.25,
+        profiles: vec![
+            profile(
+                "lock",
+                5e6,
+                vec![
+                    stack(0.6, "serve < main", Some("gil")),
+                    stack(0.3, "log", None),
+                    stack(0.01, "rare", None),
+                ],
+            ),
+            profile("disk", 1e3, vec![stack(1.0, "small", None)]),
+        ],
+        ..idle().stacks
+    };
+    let text = text(&Explanation { stacks, ..busy() });
+    let told = "
+In the code           the program's innermost function < its callers
+lock            60 %  serve < main [gil]
+                30 %  log
+";
+    assert!(text.contains(told), "{text}");
+    assert!(!text.contains("small") && !text.contains("rare"), "{text}");
+    assert!(text.contains("25 % of the time with stacks is in stacks whose callers"), "{text}");
 }
 
 #[test]

@@ -1,0 +1,139 @@
+//! The tour: a load that changes, each part with a cause of waiting that the dashboard shows.
+
+use std::{sync::mpsc::Sender, time::Duration};
+
+use anyhow::Result;
+
+use super::super::{helper::Helper, reference};
+use crate::{
+    live::Note,
+    platform::{clock::monotonic, proc::cpu_count, signals::StopFlag},
+};
+
+/// Connections at once.
+const CONNECTIONS: u16 = 32;
+/// How often is looked whether the tour is over.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A part of the tour.
+pub struct Part {
+    title: &'static str,
+    text: &'static str,
+    /// What is asked for, `WEIGHT@PATH`.
+    routes: &'static [(u32, &'static str)],
+    /// Share of the rate that the user asked for.
+    share: f64,
+    /// Another process takes the CPUs meanwhile.
+    neighbour: bool,
+}
+
+const PARTS: &[Part] = &[
+    Part {
+        title: "steady",
+        text: "Quick answers and a little computing: a request should spend its time on a CPU (C). Space freezes the \
+               picture, ? lists the keys.",
+        routes: &[(4, "/plaintext"), (3, "/json"), (2, "/cpu?us=2000")],
+        share: 0.5,
+        neighbour: false,
+    },
+    Part {
+        title: "a lock convoy",
+        text: "Every third request now takes the same lock for 7 ms. L grows in the chart: 4 shows the lock, 2 and \
+               Enter a request that waited in line.",
+        routes: &[(4, "/plaintext"), (2, "/json"), (3, "/lock?us=7000")],
+        share: 0.5,
+        neighbour: false,
+    },
+    Part {
+        title: "a noisy neighbour",
+        text: "Another process takes the CPUs. The server's threads could run and have none (R): 6 shows how long \
+               they wait.",
+        routes: &[(3, "/plaintext"), (2, "/json"), (3, "/cpu?us=2000")],
+        share: 0.4,
+        neighbour: true,
+    },
+    Part {
+        title: "a slow service behind it",
+        text: "A third of the requests asks another service, which takes 40 ms (S): 7 names it, with what it takes to \
+               answer.",
+        routes: &[(2, "/plaintext"), (1, "/json"), (1, "/downstream?ms=40")],
+        share: 0.3,
+        neighbour: false,
+    },
+    Part {
+        title: "too few workers",
+        text: "Some requests sleep in their worker until all workers are taken; the others wait before anybody reads \
+               them (A, Q, q). 2 and Enter names the request in front.",
+        routes: &[(3, "/plaintext"), (2, "/sleep?ms=50")],
+        share: 0.42,
+        neighbour: false,
+    },
+    Part {
+        title: "the disk",
+        text: "Requests write a megabyte and wait until it is on the disk (D): 5 names the system call.",
+        routes: &[(3, "/plaintext"), (1, "/disk?bytes=1048576")],
+        share: 0.25,
+        neighbour: false,
+    },
+];
+
+/// Runs the parts one after the other, again and again, until it is told to stop.
+///
+/// # Errors
+/// When the load generator does not start.
+pub fn run(address: &str, rate: f64, length: Duration, notes: &Sender<Note>, stop: &StopFlag) -> Result<()> {
+    for (number, part) in PARTS.iter().enumerate().cycle() {
+        if stop.is_set() {
+            break;
+        }
+        let title = format!("{}/{} {}", number + 1, PARTS.len(), part.title);
+        let note = Note { at: monotonic(), title, text: part.text.to_owned() };
+        // Nobody listens any more only when the dashboard has been ended, which sets the flag.
+        let _sent = notes.send(note);
+        let mut load = Helper::prepare("the load generator", &load_arguments(part, address, rate, length))?;
+        let neighbour = part.neighbour.then(neighbour).transpose()?;
+        load.go()?;
+        while !load.has_ended() && !stop.wait_timeout(POLL) {}
+        drop(neighbour);
+    }
+    Ok(())
+}
+
+fn neighbour() -> Result<Helper> {
+    let threads = format!("--threads={}", 2 * cpu_count());
+    let mut neighbour = Helper::prepare("the noisy neighbour", &[reference::BURN.to_owned(), threads])?;
+    neighbour.go()?;
+    Ok(neighbour)
+}
+
+fn load_arguments(part: &Part, address: &str, rate: f64, length: Duration) -> Vec<String> {
+    let mut arguments = super::load_arguments(rate * part.share, length, CONNECTIONS);
+    arguments
+        .extend(part.routes.iter().map(|(weight, route)| format!("--url={weight}@http://{address}{route}")));
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use demo_servers::load::LoadArgs;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Load {
+        #[command(flatten)]
+        args: LoadArgs,
+    }
+
+    /// What the tour asks of the load generator is what the load generator takes.
+    #[test]
+    fn the_load_generator_understands_every_part() {
+        for part in PARTS {
+            let arguments = load_arguments(part, "127.0.0.1:8000", 400.0, Duration::from_secs(20));
+            let load = Load::parse_from(arguments).args;
+            assert_eq!(load.config.urls.len(), part.routes.len());
+            assert!(load.config.close && (load.config.rate - 400.0 * part.share).abs() < 1e-9);
+        }
+    }
+}

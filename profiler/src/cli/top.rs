@@ -1,0 +1,139 @@
+//! `whywait top`: the dashboard on a live server.
+
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::watch;
+
+use super::{privileges, target::TargetArgs};
+use crate::{
+    live::{Note, Snapshot},
+    observe::{LivePlan, live, named},
+    platform::{
+        signals::StopFlag,
+        target::{Resolved, TargetSpec, resolve},
+    },
+    probe::Options,
+    top::{Background, Theme, keep_log, run as show},
+};
+
+/// Options of `whywait top`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    screen: ScreenArgs,
+    /// Watch processes of this name (as in /proc/PID/comm), whenever there are some: also after a restart
+    #[arg(long, value_name = "CMD-NAME")]
+    follow: Option<String>,
+}
+
+/// How the dashboard is shown.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ScreenArgs {
+    /// Pictures a second
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10))]
+    fps: u32,
+    /// The terminal's background [default: what COLORFGBG says, else dark]
+    #[arg(long, value_enum)]
+    background: Option<Background>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When standard output is no terminal, or the target cannot be found or attached to.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let (spec, options) = args.target.into_parts();
+    let target = match (&args.follow, names_something(&spec)) {
+        (Some(name), false) => following(name, &spec)?,
+        _ => resolve(&spec)?,
+    };
+    privileges::check()?;
+    dashboard(target, spec, options, args.follow, &args.screen, |_| Ok(()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn names_something(spec: &TargetSpec) -> bool {
+    !spec.pids.is_empty() || spec.port.is_some() || spec.cgroup.is_some() || !spec.command.is_empty()
+}
+
+/// Processes of a name as the target; none is waited for.
+fn following(name: &str, spec: &TargetSpec) -> Result<Resolved> {
+    let pids: Vec<u32> =
+        named(name).into_iter().map(|pid| pid.0).filter(|pid| *pid != std::process::id()).collect();
+    if pids.is_empty() {
+        return Ok(Resolved {
+            pids: Vec::new(),
+            command: name.to_owned(),
+            ports: Vec::new(),
+            launched: None,
+        });
+    }
+    Ok(resolve(&TargetSpec { pids, ..spec.clone() })?)
+}
+
+/// Shows the dashboard on a target until the user ends it. When everything is attached `attached` is called, with where notes can be sent
+/// to; what it returns is returned, `None` if it never came to that.
+///
+/// # Errors
+/// When standard output is no terminal, or attaching fails.
+pub fn dashboard<T: Send + 'static>(
+    target: Resolved,
+    spec: TargetSpec,
+    options: Options,
+    follow: Option<String>,
+    screen: &ScreenArgs,
+    attached: impl FnOnce(mpsc::Sender<Note>) -> io::Result<T> + Send + 'static,
+) -> Result<Option<T>> {
+    if !io::stdout().is_terminal() {
+        bail!(
+            "standard output is no terminal, which the dashboard needs; `whywait explain` prints what it finds"
+        );
+    }
+    keep_log();
+    let theme = Theme::of_terminal(screen.background);
+    let stop = StopFlag::new();
+    let (publisher, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+    let (notes_in, notes) = mpsc::channel();
+    let (begun_in, begun) = mpsc::channel();
+    let plan = LivePlan {
+        spec,
+        options,
+        follow,
+        fps: screen.fps,
+        notes,
+        publish: Box::new(move |snapshot| {
+            publisher.send_replace(snapshot);
+        }),
+        attached: Box::new(move || match attached(notes_in) {
+            Ok(value) => {
+                // It is taken when the dashboard has ended.
+                let _kept = begun_in.send(value);
+            }
+            Err(error) => log::error!("{error}"),
+        }),
+    };
+    let over = stop.clone();
+    let thread = thread::Builder::new()
+        .name("whywait-live".to_owned())
+        .spawn(move || live(target, plan, &over))
+        .context("cannot start the thread that watches")?;
+    let shown = show(snapshots, theme, screen.fps);
+    stop.set();
+    let ended = thread.join();
+    shown.context("cannot use the terminal")?;
+    match ended {
+        Ok(watched) => {
+            watched?;
+            Ok(begun.try_recv().ok())
+        }
+        Err(_) => bail!("the thread that watches has failed"),
+    }
+}

@@ -1,0 +1,303 @@
+//! Half a second of history.
+
+use std::sync::Arc;
+
+use super::{kept::Kept, latencies::Latencies};
+use crate::{
+    clock::{Request, StateTimes},
+    decode::Route,
+    units::{Ns, Pid, Tid},
+};
+
+/// Length of a bucket in nanoseconds.
+pub const LENGTH: u64 = 500_000_000;
+/// Buckets that are kept: ten minutes.
+pub const KEPT: usize = 1_200;
+
+/// Routes that are told apart in a bucket.
+const ROUTES: usize = 32;
+/// System calls that are told apart in a bucket.
+const CALLS: usize = 24;
+/// Locks that are told apart in a bucket.
+const LOCKS: usize = 16;
+/// Peers that are told apart in a bucket.
+const PEERS: usize = 16;
+/// Slow requests that are kept of a bucket.
+const SLOWEST: usize = 3;
+
+/// Requests, added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// How many.
+    pub count: u64,
+    /// Sum of their latencies in nanoseconds.
+    pub total: u64,
+    /// The longest latency in nanoseconds.
+    pub max: u64,
+    /// Sums of their times by state.
+    pub times: StateTimes,
+}
+
+impl Group {
+    /// Adds a request.
+    pub fn add(&mut self, latency: u64, times: &StateTimes) {
+        self.merge(&Self { count: 1, total: latency, max: latency, times: *times });
+    }
+
+    /// Adds all requests of another one.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.total += other.total;
+        self.max = self.max.max(other.max);
+        self.times.add(&other.times);
+    }
+}
+
+/// Requests of a route.
+#[derive(Clone, Debug, Default)]
+pub struct RouteCell {
+    /// Its name; `None` for requests without one, and for those of routes that found no room.
+    pub route: Option<Route>,
+    /// Its requests.
+    pub group: Group,
+}
+
+/// Waits in a system call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallCell {
+    /// Number of the system call; negative: outside any.
+    pub syscall: i32,
+    /// Waits while the thread worked for a request.
+    pub busy: Waits,
+    /// Other waits: for something to do.
+    pub idle: Waits,
+}
+
+/// Waits, added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// How many.
+    pub count: u64,
+    /// Nanoseconds in all.
+    pub total: u64,
+    /// The longest in nanoseconds.
+    pub max: u64,
+}
+
+impl Waits {
+    /// Adds a wait.
+    pub fn add(&mut self, nanos: u64) {
+        self.merge(&Self { count: 1, total: nanos, max: nanos });
+    }
+
+    /// Adds all waits of another one.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.total += other.total;
+        self.max = self.max.max(other.max);
+    }
+}
+
+/// Waits for a lock by threads that worked for a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LockCell {
+    /// Process of the waiters.
+    pub pid: Pid,
+    /// Address of the futex, or what else names the lock.
+    pub address: u64,
+    /// The waits.
+    pub waits: Waits,
+    /// Who let go of it last.
+    pub holder: Tid,
+    /// The most threads that waited for it at once.
+    pub at_once: u32,
+}
+
+/// Exchanges with a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerCell {
+    /// Its place in [`Snapshot::peers`](super::Snapshot::peers).
+    pub peer: u16,
+    /// Answers: a client's requests, or calls to a service, and how long they took.
+    pub exchanges: Waits,
+    /// Connections opened.
+    pub opened: u64,
+    /// Bytes received.
+    pub received: u64,
+    /// Bytes sent.
+    pub sent: u64,
+}
+
+/// What the scheduler did with the target's threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Switches {
+    /// The thread gave the CPU up.
+    pub voluntary: u64,
+    /// The thread lost the CPU.
+    pub involuntary: u64,
+    /// The thread came back on another CPU.
+    pub migrations: u64,
+    /// Threads born.
+    pub born: u64,
+    /// Threads born as the first of a process.
+    pub processes: u64,
+    /// Threads that ended.
+    pub ended: u64,
+}
+
+impl Switches {
+    /// Adds another one.
+    pub fn merge(&mut self, other: &Self) {
+        self.voluntary += other.voluntary;
+        self.involuntary += other.involuntary;
+        self.migrations += other.migrations;
+        self.born += other.born;
+        self.processes += other.processes;
+        self.ended += other.ended;
+    }
+}
+
+/// What happened in a bucket's time; requests count where they end.
+#[derive(Clone, Debug, Default)]
+pub struct Bucket {
+    /// Its place in the run.
+    pub number: u32,
+    /// When it begins.
+    pub begin: Ns,
+    /// All requests.
+    pub requests: Group,
+    /// Those that were slower than 99 % of the ten seconds before.
+    pub slow: Group,
+    /// Latencies.
+    pub latencies: Latencies,
+    /// Requests by route.
+    pub routes: Vec<RouteCell>,
+    /// The slowest, slowest first.
+    pub slowest: Vec<Arc<Kept>>,
+    /// What the scheduler did.
+    pub switches: Switches,
+    /// Waits of the target's threads for a CPU.
+    pub run_queue: Latencies,
+    /// Nanoseconds that its threads ran, by CPU.
+    pub cpus: Vec<u64>,
+    /// Nanoseconds from a thread's creation to its first run, added up.
+    pub births: Waits,
+    /// Waits by system call.
+    pub calls: Vec<CallCell>,
+    /// Waits by lock.
+    pub locks: Vec<LockCell>,
+    /// Exchanges by peer.
+    pub peers: Vec<PeerCell>,
+    /// Records from the kernel.
+    pub records: u64,
+    /// Records that were lost.
+    pub lost: u64,
+    /// The most requests that were open when somebody looked.
+    pub in_flight: usize,
+}
+
+/// The cell that `is` tells, or a new one that `new` makes; the last one takes what finds no room.
+fn cell<T>(cells: &mut Vec<T>, most: usize, is: impl Fn(&T) -> bool, new: impl FnOnce(bool) -> T) -> &mut T {
+    let place = match cells.iter().position(is) {
+        Some(place) => place,
+        None if cells.len() < most => {
+            cells.push(new(cells.len() + 1 == most));
+            cells.len() - 1
+        }
+        None => cells.len() - 1,
+    };
+    &mut cells[place]
+}
+
+impl Bucket {
+    /// An empty one.
+    pub(super) fn new(number: u32, begin: Ns) -> Self {
+        Self { number, begin, ..Self::default() }
+    }
+
+    /// Adds a request that ended in it; `slow` tells whether it is among the slow ones.
+    pub(super) fn request(&mut self, request: &Request, slow: bool) {
+        let latency = request.latency();
+        self.requests.add(latency, &request.times);
+        if slow {
+            self.slow.add(latency, &request.times);
+        }
+        self.latencies.add(latency);
+        let route = &request.route;
+        cell(
+            &mut self.routes,
+            ROUTES,
+            |cell| cell.route == *route,
+            |last| RouteCell { route: if last { None } else { route.clone() }, group: Group::default() },
+        )
+        .group
+        .add(latency, &request.times);
+    }
+
+    /// Whether a request of this latency is among the slowest so far.
+    pub(super) fn is_among_slowest(&self, latency: u64) -> bool {
+        self.slowest.len() < SLOWEST
+            || self.slowest.last().is_some_and(|kept| latency > kept.request.latency())
+    }
+
+    /// Keeps a request among the slowest.
+    pub(super) fn keep(&mut self, kept: Arc<Kept>) {
+        let latency = kept.request.latency();
+        let place = self.slowest.partition_point(|other| other.request.latency() >= latency);
+        self.slowest.insert(place, kept);
+        self.slowest.truncate(SLOWEST);
+    }
+
+    /// The waits of a system call.
+    pub(super) fn call(&mut self, syscall: i32) -> &mut CallCell {
+        cell(
+            &mut self.calls,
+            CALLS,
+            |cell| cell.syscall == syscall,
+            |_| CallCell { syscall, ..CallCell::default() },
+        )
+    }
+
+    /// The waits for a lock.
+    pub(super) fn lock(&mut self, pid: Pid, address: u64) -> &mut LockCell {
+        let new = |_| LockCell { pid, address, ..LockCell::default() };
+        cell(&mut self.locks, LOCKS, |cell| (cell.pid, cell.address) == (pid, address), new)
+    }
+
+    /// The exchanges with a peer.
+    pub(super) fn peer(&mut self, peer: u16) -> &mut PeerCell {
+        cell(&mut self.peers, PEERS, |cell| cell.peer == peer, |_| PeerCell { peer, ..PeerCell::default() })
+    }
+
+    /// Adds time on a CPU.
+    pub(super) fn ran(&mut self, cpu: u16, nanos: u64) {
+        let cpu = usize::from(cpu);
+        if self.cpus.len() <= cpu {
+            self.cpus.resize(cpu + 1, 0);
+        }
+        self.cpus[cpu] += nanos;
+    }
+
+    /// It is over: gives back the memory that it has too much of.
+    pub(super) fn shrink(&mut self) {
+        self.latencies.shrink();
+        self.run_queue.shrink();
+        self.routes.shrink_to_fit();
+        self.calls.shrink_to_fit();
+        self.locks.shrink_to_fit();
+        self.peers.shrink_to_fit();
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.latencies.bytes()
+            + self.run_queue.bytes()
+            + self.routes.capacity() * size_of::<RouteCell>()
+            + self.cpus.capacity() * size_of::<u64>()
+            + self.calls.capacity() * size_of::<CallCell>()
+            + self.locks.capacity() * size_of::<LockCell>()
+            + self.peers.capacity() * size_of::<PeerCell>()
+            + self.slowest.iter().map(|kept| kept.bytes()).sum::<usize>()
+    }
+}

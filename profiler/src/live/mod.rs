@@ -1,0 +1,30 @@
+//! The last minutes of a run, in bounded memory, for whoever looks: what the dashboard draws. Pure.
+//!
+//! Events and finished requests go in ([`History`]), an immutable [`Snapshot`] comes out. Where they come from, the kernel or
+//! a file, makes no difference.
+
+mod bucket;
+mod connections;
+mod correlate;
+mod history;
+mod kept;
+mod lanes;
+mod latencies;
+mod snapshot;
+mod span;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod threads;
+
+pub use bucket::{Bucket, CallCell, Group, KEPT, LENGTH, LockCell, PeerCell, RouteCell, Switches, Waits};
+pub use connections::{Peer, Side};
+pub use correlate::{Link, Series, links};
+pub use history::History;
+pub use kept::{Ahead, Kept, Kind, Step};
+pub use lanes::{Cell, Lane, Share};
+pub use latencies::Latencies;
+pub use snapshot::{Health, KnownLock, Lost, Model, Note, Snapshot, Status, Target};
+pub use span::Span;
+pub use threads::{Role, ThreadView};

@@ -1,0 +1,116 @@
+//! Several buckets added up.
+
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+use super::{
+    bucket::{Bucket, CallCell, Group, LENGTH, LockCell, PeerCell, RouteCell, Switches, Waits},
+    latencies::Latencies,
+};
+use crate::decode::Route;
+
+/// A span of time.
+#[derive(Clone, Debug, Default)]
+pub struct Span {
+    /// Its length in seconds.
+    pub seconds: f64,
+    /// All requests.
+    pub requests: Group,
+    /// The slow ones.
+    pub slow: Group,
+    /// Latencies.
+    pub latencies: Latencies,
+    /// Requests by route, most time first.
+    pub routes: Vec<RouteCell>,
+    /// What the scheduler did.
+    pub switches: Switches,
+    /// Waits for a CPU.
+    pub run_queue: Latencies,
+    /// Nanoseconds that threads ran, by CPU.
+    pub cpus: Vec<u64>,
+    /// From creation to the first run of threads.
+    pub births: Waits,
+    /// Waits by system call, most time of requests first.
+    pub calls: Vec<CallCell>,
+    /// Waits by lock, most time first.
+    pub locks: Vec<LockCell>,
+    /// Exchanges by peer.
+    pub peers: Vec<PeerCell>,
+    /// Records from the kernel.
+    pub records: u64,
+    /// Records lost.
+    pub lost: u64,
+    /// The most requests that were open when somebody looked.
+    pub in_flight: usize,
+}
+
+impl Span {
+    /// Adds buckets up. The last one may go on still: `until_last` is how much of it there is, in nanoseconds.
+    pub fn of(buckets: &[Arc<Bucket>], until_last: u64) -> Self {
+        let mut span = Self::default();
+        let mut routes: FxHashMap<Option<Route>, Group> = FxHashMap::default();
+        let mut calls: FxHashMap<i32, CallCell> = FxHashMap::default();
+        let mut locks: FxHashMap<_, LockCell> = FxHashMap::default();
+        let mut peers: FxHashMap<u16, PeerCell> = FxHashMap::default();
+        for bucket in buckets {
+            span.requests.merge(&bucket.requests);
+            span.slow.merge(&bucket.slow);
+            span.latencies.merge(&bucket.latencies);
+            span.switches.merge(&bucket.switches);
+            span.run_queue.merge(&bucket.run_queue);
+            span.births.merge(&bucket.births);
+            span.records += bucket.records;
+            span.lost += bucket.lost;
+            span.in_flight = span.in_flight.max(bucket.in_flight);
+            if span.cpus.len() < bucket.cpus.len() {
+                span.cpus.resize(bucket.cpus.len(), 0);
+            }
+            for (sum, ran) in span.cpus.iter_mut().zip(&bucket.cpus) {
+                *sum += ran;
+            }
+            for cell in &bucket.routes {
+                routes.entry(cell.route.clone()).or_default().merge(&cell.group);
+            }
+            for cell in &bucket.calls {
+                let sum = calls.entry(cell.syscall).or_default();
+                sum.syscall = cell.syscall;
+                sum.busy.merge(&cell.busy);
+                sum.idle.merge(&cell.idle);
+            }
+            for cell in &bucket.locks {
+                let sum = locks.entry((cell.pid, cell.address)).or_insert(LockCell {
+                    waits: Waits::default(),
+                    at_once: 0,
+                    ..*cell
+                });
+                sum.waits.merge(&cell.waits);
+                sum.at_once = sum.at_once.max(cell.at_once);
+                sum.holder = cell.holder;
+            }
+            for cell in &bucket.peers {
+                let sum = peers.entry(cell.peer).or_default();
+                sum.peer = cell.peer;
+                sum.exchanges.merge(&cell.exchanges);
+                sum.opened += cell.opened;
+                sum.received += cell.received;
+                sum.sent += cell.sent;
+            }
+        }
+        let whole = (buckets.len() as u64).saturating_sub(1) * LENGTH;
+        span.seconds = if buckets.is_empty() { 0.0 } else { (whole + until_last.min(LENGTH)) as f64 / 1e9 };
+        span.routes = routes.into_iter().map(|(route, group)| RouteCell { route, group }).collect();
+        span.routes.sort_by(|a, b| (b.group.total, &a.route).cmp(&(a.group.total, &b.route)));
+        span.calls = calls.into_values().collect();
+        span.calls.sort_by_key(|cell| std::cmp::Reverse((cell.busy.total, cell.idle.total, cell.syscall)));
+        span.locks = locks.into_values().collect();
+        span.locks.sort_by_key(|cell| std::cmp::Reverse((cell.waits.total, cell.address)));
+        span.peers = peers.into_values().collect();
+        span.peers.sort_by_key(|cell| std::cmp::Reverse((cell.exchanges.total, cell.peer)));
+        span
+    }
+
+    /// A count for each second.
+    pub fn per_second(&self, count: u64) -> f64 {
+        if self.seconds > 0.0 { count as f64 / self.seconds } else { 0.0 }
+    }
+}

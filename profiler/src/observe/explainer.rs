@@ -1,0 +1,100 @@
+//! Explains windows on a thread of its own: it takes a while, and records do not wait.
+
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use super::run::Observation;
+use crate::{
+    live::{KnownLock, Model},
+    locks::{Locks, Names, Place},
+    platform::yielding::never_preempt,
+    report::{Explanation, explain},
+    ring::ReaderError,
+    units::Ns,
+};
+
+/// Locks that are told by name.
+const LOCKS: usize = 32;
+
+/// What a window was found to be.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// When it ended.
+    pub at: Ns,
+    /// The explanation.
+    pub explanation: Arc<Explanation>,
+    /// The concurrency model, where it is known.
+    pub model: Option<Model>,
+    /// Locks that requests waited for.
+    pub locks: Arc<Vec<KnownLock>>,
+}
+
+/// The thread.
+pub struct Explainer {
+    windows: mpsc::SyncSender<(Ns, Observation)>,
+    explained: mpsc::Receiver<Explained>,
+}
+
+impl Explainer {
+    /// Starts it. It ends when this value is dropped.
+    ///
+    /// # Errors
+    /// When no thread can be created.
+    pub fn start() -> Result<Self, ReaderError> {
+        let (windows, taken) = mpsc::sync_channel::<(Ns, Observation)>(1);
+        let (found, explained) = mpsc::channel();
+        thread::Builder::new().name("whywait-explain".to_owned()).spawn(move || {
+            never_preempt();
+            while let Ok((at, mut observation)) = taken.recv() {
+                if found.send(one(at, &mut observation)).is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { windows, explained })
+    }
+
+    /// Has a window explained. While another one is in work and one waits, it is passed over.
+    pub fn explain(&self, at: Ns, observation: Observation) {
+        if self.windows.try_send((at, observation)).is_err() {
+            log::info!("a window was not explained: the one before takes longer than it lasts");
+        }
+    }
+
+    /// What has been explained since, newest last.
+    pub fn explained(&self) -> impl Iterator<Item = Explained> + '_ {
+        self.explained.try_iter()
+    }
+}
+
+fn one(at: Ns, observation: &mut Observation) -> Explained {
+    Names::default().give(observation.pipeline.locks_mut());
+    let locks = Arc::new(known(observation.pipeline.locks()));
+    let explanation = explain(observation);
+    let told = &explanation.model;
+    let model = (told.confidence > 0.0).then(|| Model {
+        id: told.id.id().to_owned(),
+        confidence: told.confidence,
+        evidence: told.evidence.clone(),
+    });
+    Explained { at, model, locks, explanation: Arc::new(explanation) }
+}
+
+/// Locks, as far as they are shown.
+fn known(locks: &Locks) -> Vec<KnownLock> {
+    let mut locks: Vec<_> = locks.iter().filter(|lock| lock.request_ns() > 0.0).collect();
+    locks.sort_by(|a, b| b.request_ns().total_cmp(&a.request_ns()));
+    let known = locks.into_iter().take(LOCKS).map(|lock| {
+        let (Place::Futex(address) | Place::Semaphores(address) | Place::File(address)) = lock.key().place;
+        KnownLock {
+            pid: lock.pid(),
+            address,
+            kind: lock.kind().id(),
+            name: lock.name().map(|name| name.text.clone()),
+            held: lock.held().doing,
+        }
+    });
+    known.collect()
+}

@@ -1,0 +1,416 @@
+//! A run without an end, for a screen: the last minutes as a snapshot, several times a second.
+//!
+//! It runs on a thread of its own. A snapshot is handed over, never waited for: a slow terminal makes the screen old, and
+//! nothing else.
+
+use std::{
+    sync::{Arc, mpsc::Receiver},
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::RecvTimeoutError;
+use whywait_ebpf::abi::{OffCpu, off_cpu};
+
+use super::{
+    explainer::Explainer,
+    neighbours,
+    outside::Onlooker,
+    pipeline::Pipeline,
+    run::{Observation, ObserveError, add_children, ended, join_late},
+    slice,
+};
+use crate::{
+    live::{Health, History, Lost, Note, Snapshot, Status, Target},
+    platform::{
+        clock::monotonic,
+        proc,
+        signals::StopFlag,
+        sockets,
+        target::{Resolved, TargetSpec},
+        yielding::never_preempt,
+    },
+    probe::{AttachError, Options, Session},
+    ring::Reader,
+    stacks::Stacks,
+    symbols::Symbols,
+    units::{Ns, Pid, rounded},
+};
+
+/// How often losses, the target and what is silent are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often somebody new is looked for while the target is gone.
+const SEEK: Duration = Duration::from_millis(250);
+/// The reader hands on what there is within a fraction of this: nothing came, so nothing is on its way.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long a window is that is explained.
+const WINDOW: u64 = 5_000_000_000;
+/// A response of which nothing more is written for this long, in nanoseconds, is complete.
+const SETTLED: u64 = 2_000_000_000;
+/// Threads that are looked at one by one because nothing is heard of them.
+const SILENT: usize = 64;
+/// A thread that has sent nothing for this long, in nanoseconds, is looked at.
+const SILENCE: u64 = 1_000_000_000;
+/// A record is up to this old when it is taken in, in nanoseconds: the reader waits 50 ms, and a picture as long again and more.
+const USUAL_AGE: u64 = 300_000_000;
+/// How long a command that whywait started is given to end.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What to watch.
+pub struct LivePlan {
+    /// The target as the user named it.
+    pub spec: TargetSpec,
+    /// How to attach.
+    pub options: Options,
+    /// When the target has ended, processes of this name are the target.
+    pub follow: Option<String>,
+    /// Snapshots a second.
+    pub fps: u32,
+    /// What is to be said of the moment when it comes.
+    pub notes: Receiver<Note>,
+    /// Takes each snapshot.
+    pub publish: Box<dyn FnMut(Arc<Snapshot>) + Send>,
+    /// Called once, when everything is attached.
+    pub attached: Box<dyn FnOnce() + Send>,
+}
+
+/// What goes on during the run.
+struct Run {
+    spec: TargetSpec,
+    follow: Option<String>,
+    target: Resolved,
+    session: Session,
+    pipeline: Pipeline,
+    status: Status,
+    shown: Snapshot,
+    known_loss: u64,
+    cost: Cost,
+    onlooker: Onlooker,
+    neighbours: neighbours::Onlooker,
+    found: Vec<&'static str>,
+    symbols: Symbols,
+    explainer: Explainer,
+}
+
+/// CPU time of whywait itself.
+struct Cost {
+    at: Instant,
+    cpu_ns: u64,
+}
+
+/// Watches a target until it is told to stop.
+///
+/// # Errors
+/// When the programs cannot be attached, or the command cannot be started. Nothing stays attached then.
+pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(), ObserveError> {
+    never_preempt();
+    let mut publish = plan.publish;
+    let mut shown = Snapshot { target: shown_target(&target), ..Snapshot::default() };
+    publish(Arc::new(shown.clone()));
+    let mut session = Session::attach(plan.options)?;
+    let reader = Reader::start(session.take_ring()?)?;
+    session.add(&target.pids)?;
+    if plan.spec.children {
+        add_children(&mut target, &mut session)?;
+    }
+    let began = monotonic();
+    let mut pipeline = Pipeline::new(began, None);
+    pipeline.keep_history(History::new(began));
+    if let Some(command) = &mut target.launched {
+        command.go()?;
+    }
+    (plan.attached)();
+    log::info!("attached to {}", shown.target.command);
+    shown.health.capabilities = capabilities(&session);
+    shown.health.sockets_by_syscall = session.mode().sockets_by_syscall;
+    for (hook, gives, why) in &shown.health.capabilities {
+        if let Some(why) = why {
+            log::warn!("without {hook}: {gives} ({why})");
+        }
+    }
+    let cost = Cost { at: Instant::now(), cpu_ns: proc::self_cpu_ns() };
+    let neighbours = neighbours::Onlooker::new(&target.pids);
+    let status = Status::Watching;
+    let mut run = Run {
+        spec: plan.spec,
+        follow: plan.follow,
+        target,
+        session,
+        pipeline,
+        status,
+        shown,
+        known_loss: 0,
+        cost,
+        onlooker: Onlooker::default(),
+        neighbours,
+        found: Vec::new(),
+        symbols: Symbols::new(),
+        explainer: Explainer::start()?,
+    };
+    let frame = Duration::from_secs(1) / plan.fps.max(1);
+    let (mut next_frame, mut next_look, mut heard) = (Instant::now(), Instant::now(), Instant::now());
+    while !stop.is_set() {
+        match reader.batches().recv_timeout(next_frame.saturating_duration_since(Instant::now())) {
+            Ok(batch) => {
+                heard = Instant::now();
+                run.pipeline.records(&batch, &mut run.symbols);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        let now = Instant::now();
+        if now < next_frame {
+            continue;
+        }
+        next_frame = now + frame;
+        if heard.elapsed() >= IDLE {
+            run.pipeline.idle();
+        }
+        for note in plan.notes.try_iter() {
+            log::info!("{}", note.title);
+            run.note(note);
+        }
+        if now >= next_look {
+            next_look = now + if matches!(run.status, Status::Waiting { .. }) { SEEK } else { LOOK };
+            run.look()?;
+        }
+        run.neighbours.tick(&mut run.pipeline);
+        let behind = !reader.batches().is_empty();
+        publish(Arc::new(run.snapshot(behind)));
+    }
+    reader.stop();
+    drop(run.session);
+    if let Some(command) = &mut run.target.launched {
+        command.terminate(GRACE);
+    }
+    Ok(())
+}
+
+impl Run {
+    fn note(&mut self, note: Note) {
+        if let Some(history) = self.pipeline.history() {
+            history.note(note);
+        }
+    }
+
+    fn say(&mut self, title: String, text: &str) {
+        log::info!("{title}");
+        self.note(Note { at: monotonic(), title, text: text.to_owned() });
+    }
+
+    /// What is looked at now and then.
+    fn look(&mut self) -> Result<(), ObserveError> {
+        let now = monotonic();
+        self.pipeline.settle(Ns(now.0.saturating_sub(SETTLED)));
+        let (begin, _) = self.pipeline.window().span();
+        if now.since(begin) >= WINDOW {
+            self.explain(now)?;
+        }
+        self.onlooker.tick(self.pipeline.behaviour());
+        self.look_at_losses()?;
+        join_late(&self.spec, &mut self.target, &mut self.session)?;
+        self.look_at_target()?;
+        self.look_at_silent(now);
+        self.look_at_cost();
+        self.take_explained();
+        if let Some(history) = self.pipeline.history() {
+            self.shown.health.history_bytes = history.bytes();
+        }
+        self.shown.syscalls = if self.session.mode().syscalls {
+            let counts = self.session.syscalls()?.into_iter();
+            counts.map(|call| (call.number, call.count, call.total_ns)).collect()
+        } else {
+            Vec::new()
+        };
+        Ok(())
+    }
+
+    /// Has the window explained, and begins the next.
+    fn explain(&mut self, now: Ns) -> Result<(), AttachError> {
+        let mut pipeline = self.pipeline.turn(now);
+        let next = neighbours::Onlooker::new(&self.target.pids);
+        let cpu = std::mem::replace(&mut self.neighbours, next).finish(&mut pipeline, now);
+        if pipeline.window().all().count() == 0 {
+            return Ok(());
+        }
+        let own_cpu_ns = self.shown.health.cpu_percent / 100.0 * pipeline.window().seconds() * 1e9;
+        let observation = Observation {
+            command: self.target.command.clone(),
+            ports: self.target.ports.clone(),
+            pids: self.target.pids.clone(),
+            fingerprint: pipeline.behaviour().fingerprint(self.onlooker.outside()),
+            pipeline,
+            cpu,
+            loss: self.session.loss()?,
+            counters: self.session.counters()?,
+            slice: slice::Findings::default(),
+            capabilities: self.session.capabilities().to_vec(),
+            mode: self.session.mode(),
+            syscalls: self.session.syscalls()?,
+            futexes: self.session.futexes()?,
+            kernel_locks: self.session.kernel_locks()?,
+            run_queue: self.session.run_queue_histogram()?,
+            own_cpu_ns: rounded(own_cpu_ns),
+            target_ended: false,
+            stacks: Stacks::default(),
+        };
+        self.explainer.explain(now, observation);
+        Ok(())
+    }
+
+    /// Takes what has been explained since.
+    fn take_explained(&mut self) {
+        let Some(new) = self.explainer.explained().last() else { return };
+        let found: Vec<&str> = new.explanation.findings.iter().map(|finding| finding.id.id()).collect();
+        if found != self.found {
+            log::info!("found: {}", if found.is_empty() { "nothing".to_owned() } else { found.join(", ") });
+            self.found = found;
+        }
+        self.shown.model = new.model;
+        self.shown.locks = new.locks;
+        self.shown.explanation = Some(new.explanation);
+        self.shown.explained = new.at;
+    }
+
+    fn look_at_losses(&mut self) -> Result<(), AttachError> {
+        let loss = self.session.loss()?;
+        let counters = self.session.counters()?;
+        let total = loss.total();
+        if total > self.known_loss {
+            log::warn!("{} records found no room", total - self.known_loss);
+            self.known_loss = total;
+            self.pipeline.loss();
+        }
+        self.shown.health.lost = Lost {
+            records: total + self.pipeline.unreadable() + counters.no_state + counters.unseen_switches,
+            by_kind: loss.by_kind().map(|(kind, count)| (kind.to_owned(), count)).collect(),
+            missing: self.pipeline.tally().missing,
+            late: self.pipeline.late(),
+        };
+        self.shown.health.records = counters.sent;
+        Ok(())
+    }
+
+    /// The target may have ended, or somebody may have taken its place.
+    fn look_at_target(&mut self) -> Result<(), ObserveError> {
+        match &self.status {
+            Status::Watching if ended(&mut self.target) => {
+                self.status = match (&self.follow, self.spec.port, &self.spec.cgroup) {
+                    (Some(name), _, _) => Status::Waiting { whom: format!("a process named {name}") },
+                    (None, Some(port), _) => Status::Waiting { whom: format!("somebody on port {port}") },
+                    (None, None, Some(path)) => {
+                        Status::Waiting { whom: format!("a process in {}", path.display()) }
+                    }
+                    (None, None, None) => Status::Ended,
+                };
+                self.say(format!("{} has ended", self.target.command), "");
+            }
+            Status::Waiting { .. } => {
+                let found = self.seek();
+                if let Some(first) = found.first() {
+                    self.session.add(&found)?;
+                    self.target.pids.clone_from(&found);
+                    if self.spec.children {
+                        add_children(&mut self.target, &mut self.session)?;
+                    }
+                    if let Ok(name) = proc::command_name(*first) {
+                        self.target.command = name;
+                    }
+                    self.status = Status::Watching;
+                    self.say(format!("{} runs again as process {first}", self.target.command), "");
+                }
+            }
+            _ => {}
+        }
+        if self.status == Status::Watching {
+            let pids: Vec<Pid> =
+                self.target.pids.iter().copied().filter(|pid| proc::is_running(*pid)).collect();
+            self.target.ports = sockets::listening_ports(&pids).unwrap_or_default();
+        }
+        self.shown.target = shown_target(&self.target);
+        Ok(())
+    }
+
+    /// Who could be the target now.
+    fn seek(&self) -> Vec<Pid> {
+        let own = Pid(std::process::id());
+        let mut found = if let Some(name) = &self.follow {
+            named(name)
+        } else if let Some(port) = self.spec.port {
+            sockets::tcp_listeners(port).unwrap_or_default()
+        } else {
+            self.target.pids.clone()
+        };
+        found.retain(|pid| *pid != own && proc::is_running(*pid));
+        found
+    }
+
+    /// A thread that waits or runs for long sends nothing meanwhile.
+    fn look_at_silent(&mut self, now: Ns) {
+        let Some(history) = self.pipeline.history() else { return };
+        for (pid, tid) in history.silent(now, SILENCE, SILENT) {
+            let Some(seen) = proc::thread_waits(pid, tid) else { continue };
+            let busy = self.pipeline.is_busy(tid);
+            let interval = seen.map(|(state, syscall, args)| OffCpu {
+                flags: off_cpu::VOLUNTARY,
+                state,
+                syscall,
+                args,
+                ..OffCpu::default()
+            });
+            if let Some(history) = self.pipeline.history() {
+                history.seen(tid, interval.as_ref(), busy);
+            }
+        }
+    }
+
+    fn look_at_cost(&mut self) {
+        let (at, cpu_ns) = (Instant::now(), proc::self_cpu_ns());
+        let wall = at.duration_since(self.cost.at).as_nanos() as f64;
+        if wall > 0.0 {
+            let percent = cpu_ns.saturating_sub(self.cost.cpu_ns) as f64 / wall * 100.0;
+            self.shown.health.cpu_percent = percent;
+        }
+        self.cost = Cost { at, cpu_ns };
+    }
+
+    fn snapshot(&mut self, behind: bool) -> Snapshot {
+        let now = monotonic();
+        let (count, oldest) = self.pipeline.in_flight();
+        let newest = self.pipeline.window().span().1;
+        let mut snapshot = self.shown.clone();
+        if let Some(history) = self.pipeline.history() {
+            history.advance(now);
+            history.in_flight(count);
+            history.tell(&mut snapshot);
+        }
+        snapshot.status.clone_from(&self.status);
+        snapshot.in_flight = count;
+        snapshot.oldest = oldest.map(|since| now.since(since));
+        snapshot.health = Health { lag: if behind { lag(now, newest) } else { 0 }, ..snapshot.health };
+        snapshot
+    }
+}
+
+/// How far behind; what the reader waits for anyway is not behind.
+fn lag(now: Ns, newest: Ns) -> u64 {
+    let age = now.since(newest);
+    if age < USUAL_AGE { 0 } else { age }
+}
+
+/// Processes of this name, oldest first.
+pub fn named(name: &str) -> Vec<Pid> {
+    let is_named = |pid: &Pid| proc::command_name(*pid).is_ok_and(|command| command == name);
+    proc::all_processes().into_iter().filter(is_named).collect()
+}
+
+fn shown_target(target: &Resolved) -> Target {
+    Target { command: target.command.clone(), pids: target.pids.clone(), ports: target.ports.clone() }
+}
+
+fn capabilities(session: &Session) -> Vec<(String, String, Option<String>)> {
+    let all = session.capabilities().iter();
+    all.map(|capability| {
+        (capability.probe.name.to_owned(), capability.probe.gives.to_owned(), capability.failure.clone())
+    })
+    .collect()
+}

@@ -1,0 +1,13 @@
+//! Where in the code requests spend their time: profiles by state and by route, of what waits and of what runs. Pure.
+
+mod folded;
+mod frame;
+mod known;
+mod profile;
+mod report;
+
+pub use folded::write_folded;
+pub use frame::{Frame, Place, brief};
+pub use known::{KnownWait, known_wait};
+pub use profile::{Counts, Profile};
+pub use report::{Code, Hot, Stacks, StateStacks, Waker};

@@ -1,0 +1,97 @@
+//! What is executable in a process's memory.
+
+use std::{path::PathBuf, time::Instant};
+
+use procfs::process::{MMPermissions, MMapPath, Process};
+
+use crate::units::Pid;
+
+/// What an executable mapping is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file, by its path in the process's own view, without what the kernel adds to that of a deleted one.
+    File(PathBuf),
+    /// The code that the kernel gives each process.
+    Vdso,
+    /// Memory that the process filled itself.
+    Memory,
+}
+
+/// An executable mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Its first address.
+    pub start: u64,
+    /// The address behind its last.
+    pub end: u64,
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// Number of the file's inode.
+    pub inode: u64,
+    /// What it is of.
+    pub source: Source,
+}
+
+/// Executable mappings of a process, by address.
+#[derive(Clone, Debug)]
+pub struct Mappings {
+    list: Vec<Mapping>,
+    /// When they were read.
+    pub read: Instant,
+}
+
+impl Mappings {
+    /// Reads them; `None` when the process is gone or may not be read.
+    pub fn of(pid: Pid) -> Option<Self> {
+        let maps = Process::new(i32::try_from(pid.0).ok()?).and_then(|process| process.maps()).ok()?;
+        let list: Vec<Mapping> = maps
+            .into_iter()
+            .filter(|map| map.perms.contains(MMPermissions::EXECUTE))
+            .map(|map| {
+                let source = match map.pathname {
+                    MMapPath::Path(path) => Source::File(without_mark(path)),
+                    MMapPath::Vdso => Source::Vdso,
+                    _ => Source::Memory,
+                };
+                let (start, end) = map.address;
+                Mapping { start, end, offset: map.offset, inode: map.inode, source }
+            })
+            .collect();
+        (!list.is_empty()).then(|| Self { list, read: Instant::now() })
+    }
+
+    /// The mapping in which an address lies.
+    pub fn at(&self, address: u64) -> Option<&Mapping> {
+        let index = self.list.partition_point(|mapping| mapping.end <= address);
+        self.list.get(index).filter(|mapping| mapping.start <= address)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Mapping> {
+        self.list.iter()
+    }
+}
+
+/// The path of a deleted file as it was.
+fn without_mark(path: PathBuf) -> PathBuf {
+    match path.to_str().and_then(|text| text.strip_suffix(" (deleted)")) {
+        Some(plain) => PathBuf::from(plain),
+        None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// This test's own code is in the file that is run.
+    #[test]
+    fn an_address_lies_in_its_file() {
+        let mappings = Mappings::of(Pid(std::process::id())).unwrap();
+        let own = an_address_lies_in_its_file as fn() as usize as u64;
+        let mapping = mappings.at(own).unwrap();
+        assert_eq!(mapping.source, Source::File(std::env::current_exe().unwrap()));
+        assert!(mapping.start <= own && own < mapping.end);
+        assert_eq!(mappings.at(1), None);
+    }
+}

@@ -1,0 +1,267 @@
+//! What the user has chosen: screen, row, moment, zoom. Pure: keys go in, a picture comes out.
+
+use std::sync::Arc;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::buffer::Buffer;
+
+use super::{
+    canvas::Canvas,
+    frame::{self, tab_places},
+    keys::{Action, action},
+    screens::{Rows, SCREENS, Screen},
+    theme::Theme,
+    view::{View, ZOOM},
+};
+use crate::live::{Kept, Snapshot};
+
+/// Buckets that a large step goes through time: half a minute.
+const LARGE: usize = 60;
+/// Rows of a page.
+const PAGE: usize = 10;
+/// Letters of a filter.
+const FILTER: usize = 60;
+
+/// What is laid over a screen.
+#[derive(Debug)]
+pub enum Overlay {
+    /// The keys.
+    Help,
+    /// The explanation as text.
+    Explanation,
+    /// One request.
+    Request(Arc<Kept>),
+}
+
+/// What the terminal's side has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Draw again.
+    Redraw,
+    /// End.
+    Quit,
+    /// Go to sleep.
+    Suspend,
+    /// Write the picture to files.
+    Screenshot,
+}
+
+/// The dashboard's state.
+#[derive(Debug)]
+pub struct App {
+    /// The chosen screen.
+    pub screen: Screen,
+    /// What is laid over it.
+    pub overlay: Option<Overlay>,
+    /// First shown line of what is laid over it.
+    pub scroll: usize,
+    /// Buckets between the moment that is looked at and the newest.
+    pub back: usize,
+    /// The filter.
+    pub filter: String,
+    /// The filter while it is typed.
+    pub typing: Option<String>,
+    /// What is said in the footer until the next key.
+    pub message: Option<String>,
+    newest: Arc<Snapshot>,
+    frozen: Option<Arc<Snapshot>>,
+    zoom: usize,
+    chosen: [usize; SCREENS.len()],
+    switched: [bool; SCREENS.len()],
+    rows: Rows,
+}
+
+impl App {
+    /// A dashboard that shows this.
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            screen: Screen::Overview,
+            overlay: None,
+            scroll: 0,
+            back: 0,
+            filter: String::new(),
+            typing: None,
+            message: None,
+            newest: snapshot,
+            frozen: None,
+            zoom: 0,
+            chosen: [0; SCREENS.len()],
+            switched: [false; SCREENS.len()],
+            rows: Rows::default(),
+        }
+    }
+
+    /// There is something newer. Returns whether the picture changes.
+    pub fn update(&mut self, snapshot: Arc<Snapshot>) -> bool {
+        // A moment of the past stays the same moment while time goes on.
+        if self.back > 0 && self.frozen.is_none() {
+            let last =
+                |snapshot: &Snapshot| snapshot.buckets.last().map_or(0, |bucket| bucket.number as usize);
+            let on = last(&snapshot).saturating_sub(last(&self.newest));
+            self.back = (self.back + on).min(snapshot.buckets.len().saturating_sub(1));
+        }
+        self.newest = snapshot;
+        self.frozen.is_none()
+    }
+
+    /// Whether the picture is held still.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen.is_some()
+    }
+
+    fn shown(&self) -> &Snapshot {
+        self.frozen.as_ref().unwrap_or(&self.newest)
+    }
+
+    fn place(&self) -> usize {
+        SCREENS.iter().position(|screen| *screen == self.screen).unwrap_or(0)
+    }
+
+    /// What is looked at.
+    pub fn view(&self, theme: Theme) -> View<'_> {
+        let mut view = View::new(self.shown(), theme, self.back, self.zoom);
+        view.filter = &self.filter;
+        view.chosen = self.chosen[self.place()];
+        view.switched = self.switched[self.place()];
+        view
+    }
+
+    /// Draws the picture.
+    pub fn draw(&mut self, buffer: &mut Buffer, theme: Theme) {
+        let area = buffer.area;
+        let mut canvas = Canvas::new(buffer, area, theme);
+        self.rows = frame::draw(self, &mut canvas);
+        let place = self.place();
+        self.chosen[place] = self.chosen[place].min(self.rows.count.saturating_sub(1));
+        self.scroll = self.scroll.min(self.rows.count.saturating_sub(1));
+    }
+
+    /// A key was pressed.
+    pub fn key(&mut self, event: KeyEvent, theme: Theme) -> Option<Wish> {
+        if event.kind == KeyEventKind::Release {
+            return None;
+        }
+        self.message = None;
+        if let Some(typed) = &mut self.typing
+            && event.modifiers.difference(crossterm::event::KeyModifiers::SHIFT).is_empty()
+        {
+            match event.code {
+                KeyCode::Enter => self.filter = self.typing.take().unwrap_or_default(),
+                KeyCode::Esc => {
+                    self.typing = None;
+                    self.filter.clear();
+                }
+                KeyCode::Backspace => {
+                    typed.pop();
+                }
+                KeyCode::Char(letter) if typed.chars().count() < FILTER => typed.push(letter),
+                _ => {}
+            }
+            if let Some(typed) = &self.typing {
+                self.filter.clone_from(typed);
+            }
+            return Some(Wish::Redraw);
+        }
+        let action = action(event)?;
+        Some(self.act(action, theme))
+    }
+
+    /// The mouse was used.
+    pub fn mouse(&mut self, event: MouseEvent) -> Option<Wish> {
+        match event.kind {
+            MouseEventKind::ScrollUp => self.step(-1),
+            MouseEventKind::ScrollDown => self.step(1),
+            MouseEventKind::Down(MouseButton::Left) if event.row == 1 => {
+                let tab = tab_places().into_iter().find(|(_, place)| place.contains(&event.column));
+                self.show(tab?.0);
+            }
+            MouseEventKind::Down(MouseButton::Left) => {
+                let row = usize::from(event.row.checked_sub(self.rows.top)?) + self.rows.first;
+                if self.overlay.is_some() || row >= self.rows.count {
+                    return None;
+                }
+                let place = self.place();
+                self.chosen[place] = row;
+            }
+            _ => return None,
+        }
+        Some(Wish::Redraw)
+    }
+
+    fn show(&mut self, screen: Screen) {
+        self.overlay = None;
+        self.scroll = 0;
+        self.screen = screen;
+    }
+
+    fn lay_over(&mut self, overlay: Overlay) {
+        self.overlay = Some(overlay);
+        self.scroll = 0;
+    }
+
+    /// The chosen row, or the first line of what is laid over, goes up or down.
+    fn step(&mut self, by: isize) {
+        let place = self.place();
+        let value = if self.overlay.is_some() { &mut self.scroll } else { &mut self.chosen[place] };
+        *value = value.saturating_add_signed(by).min(self.rows.count.saturating_sub(1));
+    }
+
+    fn travel(&mut self, back: usize, forward: usize) {
+        let most = self.shown().buckets.len().saturating_sub(1);
+        self.back = (self.back + back).saturating_sub(forward).min(most);
+    }
+
+    fn act(&mut self, action: Action, theme: Theme) -> Wish {
+        let page = isize::try_from(PAGE).unwrap_or(1);
+        let small = ZOOM[self.zoom];
+        match action {
+            Action::Quit if self.overlay.is_some() => self.overlay = None,
+            Action::Quit => return Wish::Quit,
+            Action::Suspend => return Wish::Suspend,
+            Action::Screenshot => return Wish::Screenshot,
+            Action::Help => self.lay_over(Overlay::Help),
+            Action::Explain => self.lay_over(Overlay::Explanation),
+            Action::Show(screen) => self.show(screen),
+            Action::NextScreen => self.show(SCREENS[(self.place() + 1) % SCREENS.len()]),
+            Action::PreviousScreen => self.show(SCREENS[(self.place() + SCREENS.len() - 1) % SCREENS.len()]),
+            Action::Freeze => {
+                self.frozen = if self.frozen.is_some() { None } else { Some(Arc::clone(&self.newest)) };
+            }
+            Action::Up => self.step(-1),
+            Action::Down => self.step(1),
+            Action::PageUp => self.step(-page),
+            Action::PageDown => self.step(page),
+            Action::Earlier => self.travel(small, 0),
+            Action::Later => self.travel(0, small),
+            Action::MuchEarlier => self.travel(LARGE * small, 0),
+            Action::MuchLater => self.travel(0, LARGE * small),
+            Action::ZoomIn => self.zoom = self.zoom.saturating_sub(1),
+            Action::ZoomOut => self.zoom = (self.zoom + 1).min(ZOOM.len() - 1),
+            Action::Open => {
+                if self.overlay.is_none()
+                    && let Some(kept) = self.screen.open(&self.view(theme))
+                {
+                    self.lay_over(Overlay::Request(kept));
+                }
+            }
+            Action::Back => {
+                if self.overlay.take().is_none() {
+                    self.filter.clear();
+                    self.back = 0;
+                    self.frozen = None;
+                }
+            }
+            Action::Filter => {
+                if self.overlay.is_none() {
+                    self.typing = Some(self.filter.clone());
+                }
+            }
+            Action::Switch => {
+                let place = self.place();
+                self.switched[place] = !self.switched[place];
+                self.chosen[place] = 0;
+            }
+        }
+        Wish::Redraw
+    }
+}

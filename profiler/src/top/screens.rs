@@ -1,0 +1,133 @@
+//! The screens: one file for each. A screen is a function from a view to cells, and to its rows.
+
+mod calls;
+mod connections;
+mod health;
+mod heat;
+mod locks;
+mod overview;
+mod requests;
+mod scheduler;
+mod stack;
+mod threads;
+mod waterfall;
+
+pub use waterfall::draw as draw_request;
+
+use std::sync::Arc;
+
+use super::{canvas::Canvas, keys::Place, view::View};
+use crate::live::Kept;
+
+/// A screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Screen {
+    /// The answer, and what it rests on.
+    Overview,
+    /// Slow and late requests.
+    Requests,
+    /// Threads.
+    Threads,
+    /// Locks.
+    Locks,
+    /// System calls.
+    Calls,
+    /// The scheduler.
+    Scheduler,
+    /// Connections.
+    Connections,
+    /// Log and health.
+    Health,
+}
+
+/// Screens in the order of their numbers.
+pub const SCREENS: &[Screen] = &[
+    Screen::Overview,
+    Screen::Requests,
+    Screen::Threads,
+    Screen::Locks,
+    Screen::Calls,
+    Screen::Scheduler,
+    Screen::Connections,
+    Screen::Health,
+];
+
+impl Screen {
+    /// Its number.
+    pub fn number(self) -> char {
+        match self {
+            Self::Overview => '1',
+            Self::Requests => '2',
+            Self::Threads => '3',
+            Self::Locks => '4',
+            Self::Calls => '5',
+            Self::Scheduler => '6',
+            Self::Connections => '7',
+            Self::Health => '0',
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Requests => "Requests",
+            Self::Threads => "Threads",
+            Self::Locks => "Locks",
+            Self::Calls => "Calls",
+            Self::Scheduler => "Scheduler",
+            Self::Connections => "Connections",
+            Self::Health => "Log",
+        }
+    }
+
+    /// Which keys are worth a place in the footer.
+    pub fn has(self, place: Place) -> bool {
+        match place {
+            Place::Help => false,
+            Place::Always => true,
+            Place::Lists => !matches!(self, Self::Overview | Self::Scheduler | Self::Health),
+            Place::Opens => self == Self::Requests,
+            Place::Switches => matches!(self, Self::Requests | Self::Threads),
+        }
+    }
+
+    /// Draws it. Returns how many rows can be chosen from, and in which row of the canvas the first of them is.
+    pub fn draw(self, view: &View, canvas: &mut Canvas) -> Rows {
+        match self {
+            Self::Overview => overview::draw(view, canvas),
+            Self::Requests => requests::draw(view, canvas),
+            Self::Threads => threads::draw(view, canvas),
+            Self::Locks => locks::draw(view, canvas),
+            Self::Calls => calls::draw(view, canvas),
+            Self::Scheduler => scheduler::draw(view, canvas),
+            Self::Connections => connections::draw(view, canvas),
+            Self::Health => health::draw(view, canvas),
+        }
+    }
+
+    /// The request of the chosen row.
+    pub fn open(self, view: &View) -> Option<Arc<Kept>> {
+        if self == Self::Requests { requests::listed(view).get(view.chosen).cloned() } else { None }
+    }
+}
+
+/// Rows that can be chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// How many there are.
+    pub count: usize,
+    /// Row of the canvas in which the first shown one is.
+    pub top: u16,
+    /// Which one that is.
+    pub first: usize,
+}
+
+impl Rows {
+    /// Rows below `top`, moved so that the chosen one is shown.
+    fn new(count: usize, top: u16, height: u16, chosen: usize) -> Self {
+        let room = usize::from(height.saturating_sub(top)).max(1);
+        let first = (chosen + 1).saturating_sub(room).min(count.saturating_sub(room));
+        Self { count, top, first }
+    }
+}

@@ -1,0 +1,215 @@
+//! Pictures of every screen, from one fixed stream of events, in the files of `tests/`: as text at several sizes, with their colours as SVG.
+//! `UPDATE_PICTURES=1 cargo test -p whywait top::` writes them anew.
+
+use std::{env, fs, path::Path, sync::Arc};
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::{buffer::Buffer, layout::Rect};
+
+use super::{
+    app::{App, Wish},
+    screens::{SCREENS, Screen},
+    shot,
+    theme::{Background, Depth, Theme},
+};
+use crate::live::{Lost, Snapshot, Status, testing};
+
+const PLAIN: Theme = Theme::new(Depth::None, Background::Dark);
+const COLOUR: Theme = Theme::new(Depth::True, Background::Dark);
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
+
+fn picture(app: &mut App, (width, height): (u16, u16), theme: Theme) -> Buffer {
+    let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
+    app.draw(&mut buffer, theme);
+    buffer
+}
+
+fn press(app: &mut App, code: KeyCode) -> Option<Wish> {
+    app.key(KeyEvent::new(code, KeyModifiers::NONE), PLAIN)
+}
+
+fn text(app: &mut App, size: (u16, u16)) -> String {
+    shot::text(&picture(app, size, PLAIN))
+}
+
+/// Compares with a file of `tests/`, or writes it.
+fn check(name: &str, found: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/top/tests").join(name);
+    if env::var_os("UPDATE_PICTURES").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, found).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == found, "{name} is not as it was (UPDATE_PICTURES=1 writes it anew):\n{found}");
+}
+
+fn check_all(name: &str, app: &mut App) {
+    for size in SIZES {
+        let (width, height) = size;
+        check(&format!("{name}-{width}x{height}.txt"), &text(app, size));
+        let coloured = shot::text(&picture(app, size, COLOUR));
+        assert_eq!(coloured, text(app, size), "{name}: colours change the text");
+    }
+    check(&format!("{name}.svg"), &shot::svg(&picture(app, (120, 40), COLOUR)));
+}
+
+#[test]
+fn every_screen_is_as_it_was() {
+    let mut app = App::new(testing::recorded(45));
+    for screen in SCREENS {
+        press(&mut app, KeyCode::Char(screen.number()));
+        assert_eq!(app.screen, *screen);
+        // The log is of this process, with the time of day.
+        if *screen != Screen::Health {
+            check_all(&screen.name().to_lowercase(), &mut app);
+        }
+    }
+    press(&mut app, KeyCode::Char('?'));
+    check_all("help", &mut app);
+}
+
+#[test]
+fn a_request_opens_as_it_was() {
+    let mut app = App::new(testing::recorded(28));
+    press(&mut app, KeyCode::Char('2'));
+    press(&mut app, KeyCode::Enter);
+    check_all("request", &mut app);
+}
+
+/// The planted cause of each part is in the first sentence.
+#[test]
+fn the_overview_says_why() {
+    let first_lines = |seconds| {
+        let mut app = App::new(testing::recorded(seconds));
+        text(&mut app, (120, 40)).lines().skip(2).take(3).collect::<Vec<_>>().join(" ")
+    };
+    assert!(first_lines(14).contains("running on a CPU"), "{}", first_lines(14));
+    assert!(first_lines(29).contains("waiting for a lock"), "{}", first_lines(29));
+    assert!(first_lines(29).contains("0x7f3a1c00d040"), "{}", first_lines(29));
+    assert!(first_lines(44).contains("waiting for another service"), "{}", first_lines(44));
+    assert!(first_lines(44).contains("10.0.9.1:5432"), "{}", first_lines(44));
+}
+
+/// Nothing is drawn outside, nothing panics: any key on any screen at any size, with nothing to show and with much.
+#[test]
+fn any_key_at_any_size() {
+    let codes = "?1234567890 []+-=jkeo/x\u{1b}s".chars().map(KeyCode::Char).chain([
+        KeyCode::Tab,
+        KeyCode::BackTab,
+        KeyCode::Enter,
+        KeyCode::Esc,
+        KeyCode::Left,
+        KeyCode::Right,
+        KeyCode::Up,
+        KeyCode::Down,
+        KeyCode::PageUp,
+        KeyCode::PageDown,
+        KeyCode::Backspace,
+    ]);
+    let codes: Vec<KeyCode> = codes.collect();
+    let snapshots = [Arc::new(Snapshot::default()), testing::recorded(31)];
+    for snapshot in snapshots {
+        let mut app = App::new(Arc::clone(&snapshot));
+        for screen in SCREENS {
+            for size in [(0, 0), (1, 1), (79, 24), (80, 24), (300, 100)] {
+                for code in &codes {
+                    press(&mut app, KeyCode::Char(screen.number()));
+                    press(&mut app, *code);
+                    picture(&mut app, size, COLOUR);
+                    press(&mut app, KeyCode::Esc);
+                    press(&mut app, KeyCode::Esc);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_small_terminal_is_told_so() {
+    let mut app = App::new(testing::recorded(5));
+    assert!(text(&mut app, (60, 20)).contains("whywait needs 80 × 24"));
+}
+
+#[test]
+fn losses_and_the_targets_end_are_in_the_header() {
+    let mut snapshot = Snapshot::clone(&testing::recorded(5));
+    snapshot.health.lost = Lost { records: 7, ..Lost::default() };
+    snapshot.health.lag = 250_000_000;
+    snapshot.status = Status::Waiting { whom: "a process named shop".to_owned() };
+    let header =
+        text(&mut App::new(Arc::new(snapshot)), (120, 40)).lines().next().unwrap_or_default().to_owned();
+    for part in ["LOST 7", "lag 250 ms", "HAS ENDED, waiting for a process named shop"] {
+        assert!(header.contains(part), "{header}");
+    }
+}
+
+/// A frozen picture stays while time goes on, and so does a moment of the past.
+#[test]
+fn a_moment_stays() {
+    let mut app = App::new(testing::recorded(20));
+    press(&mut app, KeyCode::Char(' '));
+    let frozen = text(&mut app, (120, 40));
+    assert!(frozen.contains("FROZEN"));
+    assert!(!app.update(testing::recorded(40)));
+    assert_eq!(text(&mut app, (120, 40)), frozen);
+    press(&mut app, KeyCode::Char(' '));
+    let mut app = App::new(testing::recorded(20));
+    // Far enough for requests whose end is told late.
+    (0..6).for_each(|_| {
+        press(&mut app, KeyCode::Left);
+    });
+    let routes = |app: &mut App| {
+        let text = text(app, (120, 40));
+        text.lines().filter(|line| line.contains("GET /")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = routes(&mut app);
+    app.update(testing::recorded(22));
+    assert_eq!(routes(&mut app), before);
+}
+
+#[test]
+fn a_filter_keeps_what_contains_it() {
+    let mut app = App::new(testing::recorded(28));
+    press(&mut app, KeyCode::Char('2'));
+    press(&mut app, KeyCode::Char('/'));
+    "ORDER".chars().for_each(|letter| {
+        press(&mut app, KeyCode::Char(letter));
+    });
+    press(&mut app, KeyCode::Enter);
+    let shown = text(&mut app, (120, 40));
+    assert!(shown.contains("POST /order") && !shown.contains("GET /report"), "{shown}");
+    press(&mut app, KeyCode::Esc);
+    assert!(app.filter.is_empty());
+}
+
+#[test]
+fn the_mouse_chooses_tabs_and_rows() {
+    let mut app = App::new(testing::recorded(28));
+    let click = |app: &mut App, column, row| {
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        app.mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+    };
+    picture(&mut app, (120, 40), PLAIN);
+    click(&mut app, 13, 1);
+    assert_eq!(app.screen, Screen::Requests);
+    picture(&mut app, (120, 40), PLAIN);
+    click(&mut app, 5, 6);
+    assert_eq!(app.view(PLAIN).chosen, 2);
+}
+
+#[test]
+fn quit_closes_what_is_open_first() {
+    let mut app = App::new(testing::recorded(5));
+    press(&mut app, KeyCode::Char('?'));
+    assert_eq!(press(&mut app, KeyCode::Char('q')), Some(Wish::Redraw));
+    assert_eq!(press(&mut app, KeyCode::Char('q')), Some(Wish::Quit));
+}
+
+/// What comes from the wire or from a process's name does not reach the terminal as it is.
+#[test]
+fn control_characters_are_not_shown() {
+    let mut snapshot = Snapshot::clone(&testing::recorded(5));
+    snapshot.target.command = "evil\u{1b}[2J\u{7}".to_owned();
+    let shown = text(&mut App::new(Arc::new(snapshot)), (120, 40));
+    assert!(shown.chars().all(|letter| letter == '\n' || !letter.is_control()));
+}
