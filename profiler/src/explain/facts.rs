@@ -173,6 +173,10 @@ pub struct Facts {
     pub loop_busy: f64,
     /// What slow requests wait behind on their loop, most first.
     pub blockers: Vec<Blocker>,
+    /// Microseconds of a slow request that it keeps a loop itself, in the mean over the slow ones.
+    pub keeps_us: f64,
+    /// Share of their time that the other requests, fast and slow, wait behind those that keep a loop.
+    pub victims: f64,
     /// Services that are called, most time of slow requests first.
     pub peers: Vec<PeerFacts>,
     /// Locks, most time first.

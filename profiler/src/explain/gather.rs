@@ -52,6 +52,8 @@ pub fn gather(observation: &Observation) -> Facts {
         loops: fingerprint.loops.len(),
         loop_busy: fingerprint.loops.iter().map(|one| one.busy).fold(0.0, f64::max),
         blockers: blockers(&slowest, ledger.holds(), &loops(fingerprint)),
+        keeps_us: keeps_us(&slowest, &keeps_loop(ledger.holds(), &loops(fingerprint))),
+        victims: victims(ledger, &loops(fingerprint)),
         peers: peers(ledger, &slowest, requests),
         locks: lock_facts(observation.pipeline.locks()),
         kernel_locks: kernel_locks(observation),
@@ -168,6 +170,24 @@ fn on_loops(holds: &Holds, loops: &FxHashSet<Tid>) -> FxHashMap<Tid, Vec<Hold>> 
 /// Requests that kept a loop for long.
 fn keeps_loop(holds: &Holds, loops: &FxHashSet<Tid>) -> FxHashSet<RequestId> {
     on_loops(holds, loops).values().flatten().filter_map(|hold| hold.request).collect()
+}
+
+/// Microseconds that slow requests keep a loop, in the mean.
+fn keeps_us(slowest: &[&Request], keep: &FxHashSet<RequestId>) -> f64 {
+    let mut times = Times::default();
+    for request in slowest.iter().filter(|request| keep.contains(&request.id)) {
+        times.add(&request.times);
+    }
+    (times.service() - times[State::RunQueue]) / slowest.len().max(1) as f64
+}
+
+/// Share of their time that requests which keep no loop wait behind those that do.
+fn victims(ledger: &Ledger, loops: &FxHashSet<Tid>) -> f64 {
+    let (keep, sample) = (keeps_loop(ledger.holds(), loops), ledger.sample().requests());
+    let others: Vec<&Request> = sample.iter().filter(|request| !keep.contains(&request.id)).collect();
+    let waited: f64 = blockers(&others, ledger.holds(), loops).iter().map(|blocker| blocker.slow_us).sum();
+    let latency: u64 = others.iter().map(|request| request.latency()).sum();
+    if latency == 0 { 0.0 } else { waited * 1e3 * others.len() as f64 / latency as f64 }
 }
 
 /// What slow requests waited behind on their loop.

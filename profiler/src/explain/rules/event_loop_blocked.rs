@@ -1,5 +1,8 @@
 //! `event_loop_blocked`: a request waits to be read because the loop that will read it is kept by another one.
 //!
+//! The requests that keep the loop are among the slow ones themselves. Where others suffer from them, their own time on the loop is explained as
+//! well: off the loop it would harm nobody.
+//!
 //! Told from a loop that simply has much to do by how long one thing keeps it without a look at the others (`gather::BLOCKS`).
 
 use super::{Draft, Facts, Id, Queues, State, evidence, words::share};
@@ -10,9 +13,13 @@ use crate::{
 
 /// Microseconds of a slow request below which it does not matter.
 const LEAST_US: f64 = 2_000.0;
+/// Share of the other requests' time that they wait behind those that keep the loop, from which on that is what is wrong with these.
+const VICTIMS: f64 = 0.2;
 
 pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
-    let slow_us = queues.blocked;
+    let waits = queues.blocked;
+    let own = if waits > 0.0 && facts.victims >= VICTIMS { facts.keeps_us } else { 0.0 };
+    let slow_us = waits + own;
     if slow_us < LEAST_US {
         return None;
     }
@@ -40,21 +47,24 @@ pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
         id: Id::EventLoopBlocked,
         slow_us,
         all_us: if facts.slow.queued() > 0.0 {
-            all_queued * (slow_us / facts.slow.queued()).min(1.0)
+            all_queued * (waits / facts.slow.queued()).min(1.0)
         } else {
             0.0
         },
         certainty: if worst.route.is_some() { 0.9 } else { 0.8 },
         summary: format!(
-            "{} is waiting behind {} on the same event loop{doing}; it keeps the loop for {} in the mean and {} at most, {} times.",
+            "{} is {} {} on the same event loop{doing}; it keeps the loop for {} in the mean and {} at most, {} times.",
             share(facts, slow_us),
+            if own > waits { "being, or waiting behind," } else { "waiting behind" },
             name(worst),
             fmt_us(worst.mean_us),
             fmt_us(worst.worst_us),
             fmt_count(worst.holds)
         ),
         evidence: evidence! {
-            "waits_behind_us" => slow_us,
+            "waits_behind_us" => waits,
+            "keeps_loop_us" => own,
+            "share_of_others_time" => facts.victims,
             "loops" => facts.loops,
             "loop_busy" => facts.loop_busy,
             "blocked_by" => facts.blockers.iter().take(5).map(|blocker| serde_json::json!({
@@ -107,5 +117,17 @@ mod tests {
             sentence(&facts)
                 .contains("waiting behind GET /report on the same event loop, which computes for 100 %")
         );
+    }
+
+    /// One request in ten keeps the loop: these are the slowest tenth, and compute; all others wait for them.
+    #[test]
+    fn those_that_keep_the_loop_are_explained_where_others_suffer() {
+        let mut facts = facts(&[(State::OnCpu, 25_000.0), (State::RecvQueue, 2_000.0)]);
+        facts.loops = 1;
+        facts.blockers = vec![Blocker { slow_us: 1_500.0, ..Blocker::default() }];
+        (facts.keeps_us, facts.victims) = (25_000.0, 0.01);
+        assert_eq!(found(&facts)[0].0, "cpu_bound");
+        facts.victims = 0.9;
+        assert_eq!(found(&facts)[0].0, "event_loop_blocked");
     }
 }
