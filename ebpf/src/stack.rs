@@ -54,10 +54,24 @@ fn slot(place: u64) -> Option<&'static mut Place> {
     PLACES.get_ptr_mut((place >> 54) as u32 & (PLACES_LEN - 1)).and_then(|slot| unsafe { slot.as_mut() })
 }
 
+/// Calls in which a thread waits for whatever comes: no request waits with it.
+#[inline(always)]
+fn is_idle(syscall: i32) -> bool {
+    matches!(
+        syscall,
+        syscalls::EPOLL_WAIT
+            | syscalls::EPOLL_PWAIT
+            | syscalls::EPOLL_PWAIT2
+            | syscalls::IO_URING_ENTER
+            | syscalls::ACCEPT
+            | syscalls::ACCEPT4
+    )
+}
+
 /// A thread comes back from a wait: marks the place when it was long.
 #[inline(always)]
 pub fn waited(thread: &ThreadState, nanos: u64, now: u64) {
-    if STACKS.load() == 0 || nanos < LONG {
+    if STACKS.load() == 0 || nanos < LONG || is_idle(thread.syscall) {
         return;
     }
     let place = place(thread);

@@ -71,9 +71,8 @@ pub fn node(app: NodeApp) -> Option<RealServer> {
     let (dir, port) = (scratch(), free_port());
     let path = dir.path().join("server.js");
     write(&path, app.source());
-    Some(RealServer::start_http(
-        Command::new(program).args(app.options()).arg(&path).arg(port.to_string()),
-        port,
-        dir,
-    ))
+    let mut command = Command::new(program);
+    // With names it writes a log into the folder in which it runs.
+    command.current_dir(dir.path()).args(app.options()).arg(&path).arg(port.to_string());
+    Some(RealServer::start_http(&mut command, port, dir))
 }
