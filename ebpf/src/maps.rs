@@ -5,7 +5,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use whywait_ebpf::{
-    abi::{Control, LockStat, SyscallStat, WaitStat, counter, kind},
+    abi::{Control, KernelLockKey, LockStat, SyscallStat, WaitStat, counter, kind},
     hist::BUCKETS,
     syscalls::MAX_COUNTED,
 };
@@ -83,9 +83,9 @@ pub struct FutexKey {
 #[btf_map]
 pub static FUTEXES: LruPerCpuHashMap<FutexKey, WaitStat, 4096> = LruPerCpuHashMap::new();
 
-/// Waits by kernel lock.
+/// Waits by kernel lock and system call.
 #[btf_map]
-pub static KERNEL_LOCKS: LruPerCpuHashMap<u64, LockStat, 4096> = LruPerCpuHashMap::new();
+pub static KERNEL_LOCKS: LruPerCpuHashMap<KernelLockKey, LockStat, 4096> = LruPerCpuHashMap::new();
 
 /// `BPF_MAP_TYPE_TASK_STORAGE`: state that the kernel frees with its thread. aya has no type for it; the definition is
 /// the one that BTF maps have (`libbpf`'s `__uint`/`__type`).

@@ -20,6 +20,8 @@ macro_rules! for_each_offset {
             TASK_RAN: "task_struct" "se.sum_exec_runtime",
             TASK_WAITED: "task_struct" "sched_info.run_delay",
             TASK_LAST_ARRIVAL: "task_struct" "sched_info.last_arrival",
+            TASK_MM: "task_struct" "mm",
+            MM_MMAP_LOCK: "mm_struct" "mmap_lock",
             TASK_IN_IOWAIT: "task_struct" "in_iowait",
             TASK_FILES: "task_struct" "files",
             FILES_FDT: "files_struct" "fdt",

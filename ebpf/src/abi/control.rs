@@ -56,7 +56,19 @@ pub struct WaitStat {
     pub max: u64,
 }
 
-/// Waits for one kernel lock.
+/// A kernel lock, and the system call that met it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KernelLockKey {
+    /// Its address.
+    pub lock: u64,
+    /// The system call; negative: none.
+    pub syscall: i32,
+    /// See [`kernel_lock`].
+    pub name: u32,
+}
+
+/// Waits for one kernel lock in one system call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LockStat {
@@ -68,4 +80,12 @@ pub struct LockStat {
     pub max: u64,
     /// Flags of the last `contention_begin`.
     pub flags: u64,
+}
+
+/// Kernel locks that are known by where they lie.
+pub mod kernel_lock {
+    /// Not known.
+    pub const NAMELESS: u32 = 0;
+    /// `mm_struct.mmap_lock` of the process that waits.
+    pub const MMAP: u32 = 1;
 }

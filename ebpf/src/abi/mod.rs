@@ -9,7 +9,7 @@ mod sched;
 mod socket;
 mod stack;
 
-pub use control::{Control, LockStat, SyscallStat, WaitStat, counter, mode};
+pub use control::{Control, KernelLockKey, LockStat, SyscallStat, WaitStat, counter, kernel_lock, mode};
 pub use plain::Plain;
 pub use sched::{OffCpu, Thread, ThreadEnd, born, file_kind, off_cpu, taker, task_state};
 pub use socket::{Conn, HEAD_LEN, SockHead, SockOp, SockState, op, role, sock_flag, tcp_state};

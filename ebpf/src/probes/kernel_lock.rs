@@ -7,9 +7,14 @@
 //! - Minimum kernel: 5.19.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
-use whywait_ebpf::abi::LockStat;
+use whywait_ebpf::abi::{KernelLockKey, LockStat, kernel_lock};
 
-use crate::{maps::KERNEL_LOCKS, task::Task};
+use crate::{
+    globals::{MM_MMAP_LOCK, TASK_MM},
+    maps::KERNEL_LOCKS,
+    mem::peek,
+    task::Task,
+};
 
 #[btf_tracepoint(function = "contention_begin")]
 fn contention_begin(ctx: BtfTracePointContext) -> i32 {
@@ -27,7 +32,8 @@ fn contention_begin(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "contention_end")]
 fn contention_end(ctx: BtfTracePointContext) -> i32 {
-    if let Some(thread) = Task::current().state() {
+    let task = Task::current();
+    if let Some(thread) = task.state() {
         let lock = ctx.arg::<u64>(0);
         if thread.lock_begin == 0 || lock != thread.lock {
             return 0;
@@ -36,7 +42,12 @@ fn contention_end(ctx: BtfTracePointContext) -> i32 {
         let begin = thread.lock_begin;
         thread.lock_begin = 0;
         let waited = now.saturating_sub(begin);
-        add(lock, waited, thread.lock_flags);
+        // As a number: the verifier would not let a pointer be compared with one of unknown origin.
+        let mm: u64 = peek(task.0, &TASK_MM);
+        let mmap_lock = mm != 0 && lock == mm.wrapping_add(u64::from(MM_MMAP_LOCK.load()));
+        let name = if mmap_lock { kernel_lock::MMAP } else { kernel_lock::NAMELESS };
+        let syscall = task.registers().syscall();
+        add(&KernelLockKey { lock, syscall, name }, waited, thread.lock_flags);
         if thread.lock_blocked == 0 {
             thread.spun = thread.spun.saturating_add(waited as u32);
         }
@@ -44,10 +55,10 @@ fn contention_end(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Adds a wait to those of its lock.
+/// Adds a wait to those of its lock and system call.
 #[inline(always)]
-fn add(lock: u64, nanos: u64, flags: u32) {
-    if let Some(stat) = KERNEL_LOCKS.get_ptr_mut(&lock) {
+fn add(key: &KernelLockKey, nanos: u64, flags: u32) {
+    if let Some(stat) = KERNEL_LOCKS.get_ptr_mut(key) {
         unsafe {
             (*stat).count += 1;
             (*stat).total += nanos;
@@ -58,6 +69,6 @@ fn add(lock: u64, nanos: u64, flags: u32) {
         }
     } else {
         let first = LockStat { count: 1, total: nanos, max: nanos, flags: u64::from(flags) };
-        let _full = KERNEL_LOCKS.insert(&lock, &first, 0);
+        let _full = KERNEL_LOCKS.insert(key, &first, 0);
     }
 }

@@ -10,6 +10,7 @@ mod history;
 mod kernel;
 mod key;
 mod lock;
+mod lock_type;
 mod names;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use history::Doing;
 pub use kernel::{KernelLock, KernelLocks};
 pub use key::{LockKey, Place};
 pub use lock::{Holder, Lock, LockKind};
+pub use lock_type::LockType;
 pub use names::{LockName, Names};
 
 use crate::{

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use whywait_ebpf::{
-    abi::{OffCpu, off_cpu, task_state},
+    abi::{OffCpu, kernel_lock, off_cpu, task_state},
     syscalls as call,
 };
 
@@ -13,7 +13,7 @@ use crate::{
     clock::{InHand, LockWait, RequestId},
     decode::Route,
     explain::testing::request,
-    probe::LockWaits,
+    probe::{KernelLockWaits, LockWaits},
 };
 
 /// `FUTEX_WAIT_PRIVATE` for a contended mutex, `FUTEX_WAIT_BITSET_PRIVATE` for a condition variable, and a shared wait for a thread.
@@ -233,28 +233,28 @@ fn the_parts_of_an_interpreter_lock_are_one() {
     assert_eq!((story.only().kind(), story.only().waits()), (LockKind::Gil, 30));
 }
 
-/// Locks that are met where memory is mapped, and are one, are the process's own; others are told by their type.
+/// The lock of the process's memory map is known by where it lies, others are told by their type; a lock that is met in several
+/// system calls is one.
 #[test]
 fn a_kernel_lock_is_named_only_as_far_as_is_known() {
-    let counted =
-        |address, total_ns, flags| LockWaits { address, count: 1, total_ns, flags, ..LockWaits::default() };
-    for (syscall, mapped) in [(call::MUNMAP, true), (-1, true), (call::FSYNC, false)] {
-        let mut story = Story::default();
-        let interval = OffCpu {
-            left: 10,
-            woken: 1_010,
-            syscall,
-            flags: off_cpu::VOLUNTARY | off_cpu::KERNEL_LOCK,
-            ..OffCpu::default()
-        };
-        story.event(1_010, 11, What::OffCpu(interval));
-        let told = story.locks.kernel().told(&[counted(1, 1_000, 4), counted(2, 10, 1)]);
-        assert_eq!(told[0].name.contains("mmap_lock"), mapped, "{told:?}");
-        assert_eq!(told[1].name, "a spinlock");
-        let many = story.locks.kernel().told(&[counted(1, 1_000, 4), counted(2, 900, 4)]);
-        assert_eq!((many.len(), many[0].locks), (1, 2));
-        assert!(!many[0].name.contains("mmap_lock"));
-    }
+    let counted = |address, total_ns, flags, name, syscall| KernelLockWaits {
+        waits: LockWaits { address, count: 1, total_ns, ..LockWaits::default() },
+        syscall,
+        name,
+        flags,
+    };
+    let story = Story::default();
+    let told = story.locks.kernel().told(&[
+        counted(1, 1_000, 4, kernel_lock::MMAP, call::MUNMAP),
+        counted(1, 500, 4, kernel_lock::MMAP, -1),
+        counted(2, 100, 4, kernel_lock::NAMELESS, call::FSYNC),
+        counted(3, 90, 4, kernel_lock::NAMELESS, call::FSYNC),
+        counted(4, 10, 1, kernel_lock::NAMELESS, call::FSYNC),
+    ]);
+    assert!(told[0].name.starts_with("mmap_lock"), "{told:?}");
+    assert_eq!((told[0].waits, told[0].total_ns, told[0].locks), (2, 1_500, 1));
+    assert_eq!((&*told[1].name, told[1].locks), ("a read-write semaphore, to write", 2));
+    assert_eq!(told[2].name, "a spinlock");
 }
 
 proptest! {

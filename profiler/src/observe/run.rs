@@ -23,7 +23,10 @@ use crate::{
         target::{Resolved, TargetSpec},
         yielding::never_preempt,
     },
-    probe::{AttachError, Capability, Counters, LockWaits, Loss, Mode, Options, Session, SyscallCount},
+    probe::{
+        AttachError, Capability, Counters, KernelLockWaits, LockWaits, Loss, Mode, Options, Session,
+        SyscallCount,
+    },
     ring::{Reader, ReaderError},
     stacks::Stacks,
     symbols::Symbols,
@@ -77,8 +80,8 @@ pub struct Observation {
     pub syscalls: Vec<SyscallCount>,
     /// Waits by futex.
     pub futexes: Vec<LockWaits>,
-    /// Waits by kernel lock.
-    pub kernel_locks: Vec<LockWaits>,
+    /// Waits by kernel lock and the system call that met it.
+    pub kernel_locks: Vec<KernelLockWaits>,
     /// Run-queue delays by the buckets of [`whywait_ebpf::hist`].
     pub run_queue: Vec<u64>,
     /// CPU time of whywait itself in nanoseconds.

@@ -61,7 +61,18 @@ pub struct LockWaits {
     pub total_ns: u64,
     /// The longest wait in nanoseconds.
     pub max_ns: u64,
-    /// Of a kernel lock, the flags of `lock:contention_begin`; else 0.
+}
+
+/// Waits for one kernel lock in one system call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KernelLockWaits {
+    /// The lock, and the waits for it.
+    pub waits: LockWaits,
+    /// The system call; negative: none.
+    pub syscall: i32,
+    /// See [`abi::kernel_lock`].
+    pub name: u32,
+    /// Flags of `lock:contention_begin`.
     pub flags: u64,
 }
 
@@ -81,6 +92,7 @@ pod!(SyscallStat(abi::SyscallStat));
 pod!(WaitStat(abi::WaitStat));
 pod!(LockStat(abi::LockStat));
 pod!(FutexKey([u64; 2]));
+pod!(KernelLockKey(abi::KernelLockKey));
 pod!(Control(abi::Control));
 
 fn named<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Map, MapError> {
@@ -152,17 +164,20 @@ pub(super) fn futexes(ebpf: &Ebpf) -> Result<Vec<LockWaits>, MapError> {
     Ok(waits)
 }
 
-pub(super) fn kernel_locks(ebpf: &Ebpf) -> Result<Vec<LockWaits>, MapError> {
+pub(super) fn kernel_locks(ebpf: &Ebpf) -> Result<Vec<KernelLockWaits>, MapError> {
     let map = named(ebpf, "KERNEL_LOCKS")?;
-    let table: PerCpuHashMap<_, u64, LockStat> = PerCpuHashMap::try_from(map)?;
-    let mut waits = Vec::new();
+    let table: PerCpuHashMap<_, KernelLockKey, LockStat> = PerCpuHashMap::try_from(map)?;
+    let mut locks = Vec::new();
     for entry in &table {
-        let (address, values) = entry?;
-        let flags = values.iter().fold(0, |flags, stat| flags | stat.0.flags);
-        let waited = sum(0, address, values.iter().map(|stat| (stat.0.count, stat.0.total, stat.0.max)));
-        waits.push(LockWaits { flags, ..waited });
+        let (KernelLockKey(key), values) = entry?;
+        locks.push(KernelLockWaits {
+            waits: sum(0, key.lock, values.iter().map(|stat| (stat.0.count, stat.0.total, stat.0.max))),
+            syscall: key.syscall,
+            name: key.name,
+            flags: values.iter().fold(0, |flags, stat| flags | stat.0.flags),
+        });
     }
-    Ok(waits)
+    Ok(locks)
 }
 
 fn sum(pid: u32, address: u64, stats: impl Iterator<Item = (u64, u64, u64)>) -> LockWaits {

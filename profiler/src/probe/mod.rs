@@ -12,7 +12,7 @@ mod stats;
 mod walk;
 
 pub use fentry::fentry_works;
-pub use maps::{Counters, LockWaits, Loss, SyscallCount};
+pub use maps::{Counters, KernelLockWaits, LockWaits, Loss, SyscallCount};
 pub use plan::{Capability, Facts, Hook, Mode, PLAN, Probe, Tier, When};
 pub use sampler::SAMPLES_PER_SECOND;
 pub use session::{AttachError, Options, Session};

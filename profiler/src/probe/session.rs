@@ -12,7 +12,7 @@ use whywait_ebpf::abi::mode;
 
 use super::{
     OBJECT,
-    maps::{self, Counters, LockWaits, Loss, SyscallCount},
+    maps::{self, Counters, KernelLockWaits, LockWaits, Loss, SyscallCount},
     offsets,
     plan::{Capability, Facts, Hook, Mode, PLAN, Probe, Tier, When},
     sampler, walk,
@@ -282,7 +282,7 @@ impl Session {
     ///
     /// # Errors
     /// When the map cannot be read.
-    pub fn kernel_locks(&self) -> Result<Vec<LockWaits>, AttachError> {
+    pub fn kernel_locks(&self) -> Result<Vec<KernelLockWaits>, AttachError> {
         Ok(maps::kernel_locks(&self.ebpf)?)
     }
 
