@@ -12,6 +12,7 @@ mod origin;
 mod request;
 mod state;
 mod thread;
+mod timed;
 mod timeline;
 mod wait;
 
@@ -30,6 +31,7 @@ pub use origin::{Origin, Part, Parts, WaitPlace};
 pub use request::{Called, Request, RequestId, StartedAt};
 pub use state::{State, StateTimes};
 pub use thread::is_one_place;
+use timed::TimedFutexes;
 pub use timeline::Piece;
 pub use wait::{Wait, classify};
 
@@ -72,6 +74,7 @@ pub struct RequestClock {
     holds: Vec<Hold>,
     tally: Tally,
     keeps_paths: bool,
+    timed: TimedFutexes,
 }
 
 impl RequestClock {

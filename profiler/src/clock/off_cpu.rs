@@ -22,7 +22,10 @@ impl RequestClock {
         let (left, woken) = (Ns(interval.left), Ns(interval.woken));
         let open_end = interval.flags & off_cpu::OPEN != 0;
         self.thread(tid, pid).run_to(left);
-        let wait = classify(interval);
+        let wait = match classify(interval) {
+            Wait::State(State::Lock) if self.timed.is_sleep(tid, pid, interval) => Wait::State(State::Sleep),
+            wait => wait,
+        };
         let place = Place { syscall: interval.syscall, object: interval.args[0] };
         let ready = if wait == Wait::Preempted {
             left
@@ -56,6 +59,7 @@ impl RequestClock {
         } else {
             let state = match wait {
                 Wait::State(state) => state,
+                Wait::Latch => State::Lock,
                 Wait::Receive(sock) => self.peer_state(sock, State::Other),
                 Wait::Send(sock) => self.peer_state(sock, State::Send),
                 Wait::Idle | Wait::Preempted => State::Other,
@@ -102,6 +106,7 @@ impl RequestClock {
         let busy = busy_with(&self.open, thread, tid);
         match wait {
             Wait::Idle => true,
+            Wait::Latch => busy.is_none(),
             Wait::Preempted => false,
             Wait::Receive(sock) => match self.sockets.get(&sock).and_then(|id| self.connections.get(id)) {
                 Some(connection) if connection.role == Role::Server => {

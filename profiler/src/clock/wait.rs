@@ -14,6 +14,8 @@ pub enum Wait {
     Preempted,
     /// For whatever comes: events of many descriptors, or a connection to accept. The end of ownership.
     Idle,
+    /// The same, but what came was another process's word, by a signal: a latch, as `PostgreSQL` calls it.
+    Latch,
     /// To receive from this socket (its address).
     Receive(u64),
     /// To send to, or to connect, this socket.
@@ -48,7 +50,13 @@ pub fn classify(interval: &OffCpu) -> Wait {
         | call::ACCEPT4
         | call::PAUSE
         | call::RT_SIGSUSPEND
-        | call::RT_SIGTIMEDWAIT => Wait::Idle,
+        | call::RT_SIGTIMEDWAIT => {
+            if interval.waker_pid != 0 && signals(interval.waker_syscall) {
+                Wait::Latch
+            } else {
+                Wait::Idle
+            }
+        }
         call::FUTEX | call::FUTEX_WAIT | call::FUTEX_WAITV | call::SEMOP | call::SEMTIMEDOP | call::FLOCK => {
             Wait::State(State::Lock)
         }
@@ -60,6 +68,11 @@ pub fn classify(interval: &OffCpu) -> Wait {
         call::CONNECT => Wait::Send(interval.object),
         number => by_file(interval, number, uninterruptible),
     }
+}
+
+/// Whether a waker in this system call sends a signal.
+fn signals(syscall: i32) -> bool {
+    matches!(syscall, call::KILL | call::TKILL | call::TGKILL | call::PIDFD_SEND_SIGNAL)
 }
 
 const F_SETLKW: u64 = 7;
@@ -142,6 +155,13 @@ mod tests {
         assert_eq!(classify(&blocked(call::POLL)), Wait::State(State::Sleep));
         assert_eq!(classify(&OffCpu { args: [1, 3, 0], ..blocked(call::POLL) }), Wait::Idle);
         assert_eq!(classify(&OffCpu { args: [4, 0, 0], ..blocked(call::SELECT) }), Wait::Idle);
+    }
+
+    #[test]
+    fn a_signal_from_another_process_is_a_latch() {
+        let woken = |waker_syscall| OffCpu { waker_pid: 7, waker_syscall, ..blocked(call::EPOLL_WAIT) };
+        assert_eq!(classify(&woken(call::KILL)), Wait::Latch);
+        assert_eq!(classify(&woken(call::SENDTO)), Wait::Idle);
     }
 
     #[test]

@@ -56,7 +56,7 @@ fn fact(lock: &Lock, request_ns: f64) -> LockFacts {
 
 fn purpose(kind: LockKind) -> LockFor {
     match kind {
-        LockKind::Exclusion | LockKind::Semaphore | LockKind::Unknown => LockFor::Exclusion,
+        LockKind::Exclusion | LockKind::Semaphore | LockKind::Latch | LockKind::Unknown => LockFor::Exclusion,
         LockKind::Work => LockFor::Work,
         LockKind::Join => LockFor::Join,
         LockKind::File => LockFor::File,
@@ -72,6 +72,7 @@ pub fn name(lock: &Lock) -> String {
     match lock.key().place {
         Place::Futex(address) => format!("{address:#x}"),
         Place::Semaphores(id) => format!("semaphores {id}"),
+        Place::Latches => "latches".to_owned(),
         Place::File(descriptor) => format!("descriptor {descriptor} of process {}", lock.pid()),
     }
 }

@@ -241,7 +241,8 @@ impl History {
     fn share(&self, wait: Wait, busy: bool) -> (Share, Option<Arc<str>>) {
         match wait {
             Wait::Preempted => (Some(State::RunQueue), None),
-            Wait::Idle => (None, None),
+            Wait::Latch if busy => (Some(State::Lock), None),
+            Wait::Idle | Wait::Latch => (None, None),
             Wait::State(State::Lock | State::Downstream | State::Other) if !busy => (None, None),
             Wait::State(state) => (Some(state), None),
             Wait::Receive(sock) | Wait::Send(sock) => {

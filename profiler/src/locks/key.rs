@@ -14,6 +14,8 @@ pub enum Place {
     Semaphores(u64),
     /// A lock on an open file, by its descriptor.
     File(u64),
+    /// Latches: what processes tell each other by signals, all of it.
+    Latches,
 }
 
 /// Names a lock within a run.
@@ -33,10 +35,11 @@ impl LockKey {
         match interval.syscall {
             call::SEMOP | call::SEMTIMEDOP => Self { pid: None, place: Place::Semaphores(object) },
             call::FLOCK | call::FCNTL => Self { pid: Some(pid), place: Place::File(object) },
-            _ => {
+            call::FUTEX | call::FUTEX_WAIT | call::FUTEX_WAITV => {
                 let shared = FutexCall::of(interval).is_some_and(FutexCall::is_shared);
                 Self { pid: (!shared).then_some(pid), place: Place::Futex(object) }
             }
+            _ => Self { pid: None, place: Place::Latches },
         }
     }
 

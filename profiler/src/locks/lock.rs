@@ -40,6 +40,8 @@ pub enum LockKind {
     File,
     /// System V semaphores.
     Semaphore,
+    /// Another process's word, by a signal.
+    Latch,
     /// The interpreter lock of `CPython`.
     Gil,
     /// Not known.
@@ -55,6 +57,7 @@ impl LockKind {
             Self::Join => "join",
             Self::File => "file",
             Self::Semaphore => "semaphore",
+            Self::Latch => "latch",
             Self::Gil => "gil",
             Self::Unknown => "unknown",
         }
@@ -199,6 +202,7 @@ impl Lock {
         match self.key.place {
             Place::File(_) => return LockKind::File,
             Place::Semaphores(_) => return LockKind::Semaphore,
+            Place::Latches => return LockKind::Latch,
             Place::Futex(_) => {}
         }
         let Votes { mutex, join, work, exclusion, .. } = self.votes;

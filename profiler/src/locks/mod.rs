@@ -91,7 +91,9 @@ impl Locks {
             (_, 0) => at,
             (_, woken) => Ns(woken).clamp(left, at),
         };
-        let lock = (wait == Wait::State(State::Lock)).then(|| self.lock_of(pid, interval)).flatten();
+        let lock = matches!(wait, Wait::State(State::Lock) | Wait::Latch)
+            .then(|| self.lock_of(pid, interval))
+            .flatten();
         let waker = (interval.waker_tid != 0 && wait != Wait::Preempted).then_some(Tid(interval.waker_tid));
         if let Some(id) = lock {
             let by = waker.filter(|_| ends_wait(interval.syscall, interval.waker_syscall));
@@ -223,12 +225,16 @@ impl Locks {
 /// Whether a waker in this system call ends a wait in that one on purpose, rather than by chance: an interrupt, a signal, a time-out.
 fn ends_wait(waits_in: i32, waker_in: i32) -> bool {
     match waits_in {
+        call::FUTEX | call::FUTEX_WAIT | call::FUTEX_WAITV => {
+            matches!(waker_in, call::FUTEX | call::FUTEX_WAKE | call::EXIT | call::EXIT_GROUP)
+        }
         call::FLOCK | call::FCNTL => {
             matches!(waker_in, call::FLOCK | call::FCNTL | call::CLOSE | call::EXIT | call::EXIT_GROUP)
         }
         call::SEMOP | call::SEMTIMEDOP => {
             matches!(waker_in, call::SEMOP | call::SEMTIMEDOP | call::SEMCTL | call::EXIT | call::EXIT_GROUP)
         }
-        _ => matches!(waker_in, call::FUTEX | call::FUTEX_WAKE | call::EXIT | call::EXIT_GROUP),
+        // A latch, which is one by how it was ended.
+        _ => true,
     }
 }

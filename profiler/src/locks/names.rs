@@ -66,6 +66,10 @@ impl Names {
         let LockKey { pid, place } = lock.key();
         match place {
             Place::Semaphores(id) => Some(LockName::of(format!("the System V semaphores {id}"))),
+            Place::Latches => Some(LockName::of(
+                "what processes tell each other by signals (as PostgreSQL's do, of row and table locks)"
+                    .to_owned(),
+            )),
             Place::File(descriptor) => {
                 let link = fs::read_link(format!("/proc/{}/fd/{descriptor}", lock.pid())).ok()?;
                 Some(LockName::of(link.display().to_string()))

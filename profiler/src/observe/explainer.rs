@@ -116,7 +116,10 @@ fn known(locks: &Locks) -> Vec<KnownLock> {
     let mut locks: Vec<_> = locks.iter().filter(|lock| lock.request_ns() > 0.0).collect();
     locks.sort_by(|a, b| b.request_ns().total_cmp(&a.request_ns()));
     let known = locks.into_iter().take(LOCKS).map(|lock| {
-        let (Place::Futex(address) | Place::Semaphores(address) | Place::File(address)) = lock.key().place;
+        let address = match lock.key().place {
+            Place::Futex(address) | Place::Semaphores(address) | Place::File(address) => address,
+            Place::Latches => 0,
+        };
         KnownLock {
             pid: lock.pid(),
             address,
