@@ -71,6 +71,9 @@ fn tell_attached(target: &Resolved) {
     let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
     let first = target.pids.first().map_or(0, |pid| pid.0);
     eprintln!("attached to {} ({first}{more})", target.command);
+    for pid in &target.gone {
+        eprintln!("there is no process {pid} any more; the others are watched");
+    }
     if let Some(command) = &target.launched {
         eprintln!("its output goes to {}", command.output_path().display());
     }

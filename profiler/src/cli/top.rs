@@ -71,6 +71,7 @@ fn following(name: &str, spec: &TargetSpec) -> Result<Resolved> {
     if pids.is_empty() {
         return Ok(Resolved {
             pids: Vec::new(),
+            gone: Vec::new(),
             command: name.to_owned(),
             ports: Vec::new(),
             launched: None,

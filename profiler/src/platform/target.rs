@@ -30,6 +30,8 @@ pub struct TargetSpec {
 pub struct Resolved {
     /// Their ids, without duplicates: those named, in the order in which they were named, then the others.
     pub pids: Vec<Pid>,
+    /// Processes that were named and are no more, where others of them are there.
+    pub gone: Vec<Pid>,
     /// The name to show: that of the first process.
     pub command: String,
     /// The TCP ports that they listen on, ascending; without those of processes that may not be looked at.
@@ -124,11 +126,7 @@ pub fn resolve(spec: &TargetSpec) -> Result<Resolved, TargetError> {
     if !others {
         return Err(TargetError::NoTarget);
     }
-    let mut pids = Vec::new();
-    for &pid in &spec.pids {
-        check_process(Pid(pid))?;
-        add(&mut pids, [Pid(pid)]);
-    }
+    let (mut pids, gone) = named(&spec.pids)?;
     if let Some(port) = spec.port {
         add(&mut pids, who_listens(port)?);
     }
@@ -142,7 +140,27 @@ pub fn resolve(spec: &TargetSpec) -> Result<Resolved, TargetError> {
         add(&mut pids, who_is_in(path)?);
     }
     let Some(&first) = pids.first() else { return Err(TargetError::NoTarget) };
-    Ok(Resolved { command: command_name(first)?, ports: ports_of(&pids)?, pids, launched: None })
+    Ok(Resolved { command: command_name(first)?, ports: ports_of(&pids)?, pids, gone, launched: None })
+}
+
+/// Processes by id: those that are there, and those that are not. A list that was made a moment ago may hold the ids of short-lived children, which
+/// are no reason to leave the others alone.
+fn named(ids: &[u32]) -> Result<(Vec<Pid>, Vec<Pid>), TargetError> {
+    let (mut pids, mut gone, mut first) = (Vec::new(), Vec::new(), None);
+    for pid in ids.iter().map(|id| Pid(*id)) {
+        match check_process(pid) {
+            Ok(()) => add(&mut pids, [pid]),
+            Err(error @ (TargetError::NoProcess { .. } | TargetError::Ended { .. })) => {
+                add(&mut gone, [pid]);
+                first.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match first {
+        Some(error) if pids.is_empty() => Err(error),
+        _ => Ok((pids, gone)),
+    }
 }
 
 fn own() -> Pid {
@@ -154,7 +172,13 @@ fn launch(spec: &TargetSpec) -> Result<Resolved, TargetError> {
     // The process still has our name.
     let command =
         Path::new(launched.program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Resolved { pids: vec![launched.pid()], command, ports: Vec::new(), launched: Some(launched) })
+    Ok(Resolved {
+        pids: vec![launched.pid()],
+        gone: Vec::new(),
+        command,
+        ports: Vec::new(),
+        launched: Some(launched),
+    })
 }
 
 /// Checks that the id is that of a living process, and not of whywait.

@@ -55,6 +55,17 @@ fn ids_that_are_no_target() {
     assert!(matches!(error_of(&by_pid(pid, true)), TargetError::NoProcess { pid: gone, .. } if gone == pid));
 }
 
+/// Of several processes one may have ended since they were listed; a list of which nobody is left is an error.
+#[test]
+fn those_that_are_left_of_a_list() {
+    let shell = Running::new(Command::new("sleep").arg("30"));
+    let list = |pids| TargetSpec { pids, ..TargetSpec::default() };
+    let found = resolve(&list(vec![u32::MAX, shell.pid().0, u32::MAX])).unwrap();
+    assert_eq!((found.pids, found.gone), (vec![shell.pid()], vec![Pid(u32::MAX)]));
+    let nobody = error_of(&list(vec![u32::MAX, u32::MAX - 1]));
+    assert!(matches!(nobody, TargetError::NoProcess { pid: Pid(u32::MAX), .. }));
+}
+
 /// The id of another process's thread names that process.
 #[test]
 fn a_thread_is_no_process() {
