@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{bucket::Bucket, connections::Peer, kept::Kept, threads::ThreadView};
+use super::{backlog::Backlog, bucket::Bucket, connections::Peer, kept::Kept, models::Models, threads::ThreadView};
 use crate::{
     clock::State,
     locks::Doing,
@@ -150,6 +150,8 @@ pub struct Snapshot {
     pub untold_threads: u64,
     /// Peers.
     pub peers: Arc<Vec<Peer>>,
+    /// Accept queues, by port; none where they cannot be seen.
+    pub backlogs: Vec<Backlog>,
     /// Requests that are read and not answered.
     pub in_flight: usize,
     /// For how long the oldest of them has been, in nanoseconds.
@@ -168,4 +170,6 @@ pub struct Snapshot {
     pub explained: Ns,
     /// What was said, oldest first.
     pub notes: Vec<Note>,
+    /// Servers side by side, where somebody runs them.
+    pub models: Option<Arc<Models>>,
 }

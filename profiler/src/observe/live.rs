@@ -12,6 +12,7 @@ use crossbeam_channel::RecvTimeoutError;
 use whywait_ebpf::abi::{OffCpu, off_cpu};
 
 use super::{
+    backlogs,
     explainer::Explainer,
     neighbours,
     outside::Onlooker,
@@ -20,7 +21,7 @@ use super::{
     slice,
 };
 use crate::{
-    live::{Health, History, Lost, Note, Snapshot, Status, Target},
+    live::{Health, History, Lost, Note, Snapshot, Status, Target, Told},
     platform::{
         clock::monotonic,
         proc,
@@ -29,7 +30,7 @@ use crate::{
         target::{Resolved, TargetSpec},
         yielding::never_preempt,
     },
-    probe::{AttachError, Options, Session},
+    probe::{AttachError, Counted, Options, Session},
     stacks::Stacks,
     symbols::Symbols,
     units::{Ns, Pid, rounded},
@@ -64,8 +65,10 @@ pub struct LivePlan {
     pub follow: Option<String>,
     /// Snapshots a second.
     pub fps: u32,
-    /// What is to be said of the moment when it comes.
-    pub notes: Receiver<Note>,
+    /// Who the next target is, in words, where it is told when the last one has ended ([`Told::Target`]).
+    pub next: Option<String>,
+    /// What is told while the run goes on.
+    pub told: Receiver<Told>,
     /// Takes each snapshot.
     pub publish: Box<dyn FnMut(Arc<Snapshot>) + Send>,
     /// Called once, when everything is attached.
@@ -76,6 +79,7 @@ pub struct LivePlan {
 struct Run {
     spec: TargetSpec,
     follow: Option<String>,
+    next: Option<String>,
     target: Resolved,
     session: Session,
     pipeline: Pipeline,
@@ -85,9 +89,12 @@ struct Run {
     cost: Cost,
     onlooker: Onlooker,
     neighbours: neighbours::Onlooker,
+    backlogs: backlogs::Onlooker,
     found: Vec<&'static str>,
     symbols: Symbols,
     explainer: Explainer,
+    /// What had been counted when the last window ended.
+    counted: Counted,
     /// When its ports were looked up last.
     ports_at: Instant,
 }
@@ -129,6 +136,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
     let mut run = Run {
         spec: plan.spec,
         follow: plan.follow,
+        next: plan.next,
         target,
         session,
         pipeline,
@@ -138,9 +146,11 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         cost,
         onlooker: Onlooker::default(),
         neighbours,
+        backlogs: backlogs::Onlooker::default(),
         found: Vec::new(),
         symbols: Symbols::new(),
         explainer: Explainer::start()?,
+        counted: Counted::default(),
         ports_at: Instant::now(),
     };
     let frame = Duration::from_secs(1) / plan.fps.max(1);
@@ -162,9 +172,8 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         if heard.elapsed() >= IDLE {
             run.pipeline.idle();
         }
-        for note in plan.notes.try_iter() {
-            log::info!("{}", note.title);
-            run.note(note);
+        for told in plan.told.try_iter() {
+            run.told(told)?;
         }
         if now >= next_look {
             next_look = now + if matches!(run.status, Status::Waiting { .. }) { SEEK } else { LOOK };
@@ -186,6 +195,38 @@ impl Run {
         if let Some(history) = self.pipeline.history() {
             history.note(note);
         }
+    }
+
+    fn told(&mut self, told: Told) -> Result<(), AttachError> {
+        match told {
+            Told::Note(note) => {
+                log::info!("{}", note.title);
+                self.note(note);
+            }
+            Told::Target { pid, command } if proc::is_running(pid) => {
+                self.watch(vec![pid], Some(command))?;
+                log::info!("watching {} (process {pid}) now", self.target.command);
+            }
+            Told::Target { pid, command } => log::warn!("{command} (process {pid}) has ended already"),
+            Told::Models(models) => self.shown.models = Some(models),
+        }
+        Ok(())
+    }
+
+    /// Makes these processes the target.
+    fn watch(&mut self, pids: Vec<Pid>, command: Option<String>) -> Result<(), AttachError> {
+        self.session.add(&pids)?;
+        let name = command.or_else(|| proc::command_name(*pids.first()?).ok());
+        self.target.pids = pids;
+        self.target.ports.clear();
+        if self.spec.children {
+            add_children(&mut self.target, &mut self.session)?;
+        }
+        if let Some(name) = name {
+            self.target.command = name;
+        }
+        self.status = Status::Watching;
+        Ok(())
     }
 
     fn say(&mut self, title: String, text: &str) {
@@ -224,6 +265,9 @@ impl Run {
     /// Has the window explained, and begins the next.
     fn explain(&mut self, now: Ns) -> Result<(), AttachError> {
         let mut pipeline = self.pipeline.turn(now);
+        let so_far = self.session.counted()?;
+        let counted = so_far.since(&self.counted);
+        self.counted = so_far;
         let next = neighbours::Onlooker::new(&self.target.pids);
         let cpu = std::mem::replace(&mut self.neighbours, next).finish(&mut pipeline, now);
         if pipeline.window().all().count() == 0 {
@@ -237,15 +281,15 @@ impl Run {
             fingerprint: pipeline.behaviour().fingerprint(self.onlooker.outside()),
             pipeline,
             cpu,
-            loss: self.session.loss()?,
-            counters: self.session.counters()?,
+            loss: counted.loss,
+            counters: counted.counters,
             slice: slice::Findings::default(),
             capabilities: self.session.capabilities().to_vec(),
             mode: self.session.mode(),
-            syscalls: self.session.syscalls()?,
-            futexes: self.session.futexes()?,
-            kernel_locks: self.session.kernel_locks()?,
-            run_queue: self.session.run_queue_histogram()?,
+            syscalls: counted.syscalls,
+            futexes: counted.futexes,
+            kernel_locks: counted.kernel_locks,
+            run_queue: counted.run_queue,
             own_cpu_ns: rounded(own_cpu_ns),
             target_ended: false,
             stacks: Stacks::default(),
@@ -292,29 +336,19 @@ impl Run {
     fn look_at_target(&mut self) -> Result<(), ObserveError> {
         match &self.status {
             Status::Watching if ended(&mut self.target) => {
-                self.status = match (&self.follow, self.spec.port, &self.spec.cgroup) {
-                    (Some(name), _, _) => Status::Waiting { whom: format!("a process named {name}") },
-                    (None, Some(port), _) => Status::Waiting { whom: format!("somebody on port {port}") },
-                    (None, None, Some(path)) => {
-                        Status::Waiting { whom: format!("a process in {}", path.display()) }
-                    }
-                    (None, None, None) => Status::Ended,
+                let whom = match (&self.follow, self.spec.port, &self.spec.cgroup) {
+                    (Some(name), _, _) => Some(format!("a process named {name}")),
+                    (None, Some(port), _) => Some(format!("somebody on port {port}")),
+                    (None, None, Some(path)) => Some(format!("a process in {}", path.display())),
+                    (None, None, None) => self.next.clone(),
                 };
+                self.status = whom.map_or(Status::Ended, |whom| Status::Waiting { whom });
                 self.say(format!("{} has ended", self.target.command), "");
             }
             Status::Waiting { .. } => {
                 let found = self.seek();
-                if let Some(first) = found.first() {
-                    self.session.add(&found)?;
-                    self.target.pids.clone_from(&found);
-                    self.target.ports.clear();
-                    if self.spec.children {
-                        add_children(&mut self.target, &mut self.session)?;
-                    }
-                    if let Ok(name) = proc::command_name(*first) {
-                        self.target.command = name;
-                    }
-                    self.status = Status::Watching;
+                if let Some(first) = found.first().copied() {
+                    self.watch(found, None)?;
                     self.say(format!("{} runs again as process {first}", self.target.command), "");
                 }
             }
@@ -325,8 +359,15 @@ impl Run {
         if self.status == Status::Watching && !known {
             self.ports_at = Instant::now();
             let running = self.target.pids.iter().copied().filter(|pid| proc::is_running(*pid));
-            let pids: Vec<Pid> = running.collect();
-            self.target.ports = sockets::listening_ports(&pids).unwrap_or_default();
+            let mut pids: Vec<Pid> = running.collect();
+            if self.spec.children {
+                // Instances that a process has started open their own sockets.
+                let children: Vec<Pid> = pids.iter().flat_map(|pid| proc::descendants(*pid)).collect();
+                pids.extend(children);
+                pids.sort_unstable();
+                pids.dedup();
+            }
+            self.target.ports = self.backlogs.seek(&pids);
         }
         self.shown.target = shown_target(&self.target);
         Ok(())
@@ -386,6 +427,7 @@ impl Run {
             history.tell(&mut snapshot);
         }
         snapshot.status.clone_from(&self.status);
+        snapshot.backlogs = self.backlogs.look(now);
         snapshot.in_flight = count;
         snapshot.oldest = oldest.map(|since| now.since(since));
         snapshot.health = Health { lag: if behind { lag(now, newest) } else { 0 }, ..snapshot.health };

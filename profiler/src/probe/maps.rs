@@ -22,6 +22,13 @@ impl Loss {
     pub fn by_kind(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.by_kind.iter().map(|(kind, count)| (kind::name(*kind), *count))
     }
+
+    /// What was lost since an earlier look.
+    pub(super) fn since(&self, before: &Self) -> Self {
+        let then = |kind: u16| before.by_kind.iter().find(|(other, _)| *other == kind).map_or(0, |(_, count)| *count);
+        let by_kind = self.by_kind.iter().map(|(kind, count)| (*kind, count.saturating_sub(then(*kind))));
+        Self { by_kind: by_kind.filter(|(_, count)| *count > 0).collect() }
+    }
 }
 
 /// Counters since the programs were loaded.
@@ -35,6 +42,18 @@ pub struct Counters {
     pub no_state: u64,
     /// Voluntary switches that the kernel counted and no program saw.
     pub unseen_switches: u64,
+}
+
+impl Counters {
+    /// What was counted since an earlier look.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            sent: self.sent.saturating_sub(before.sent),
+            empty_reads: self.empty_reads.saturating_sub(before.empty_reads),
+            no_state: self.no_state.saturating_sub(before.no_state),
+            unseen_switches: self.unseen_switches.saturating_sub(before.unseen_switches),
+        }
+    }
 }
 
 /// System calls by number: calls and their time in nanoseconds.

@@ -2,6 +2,7 @@
 //!
 //! The only part of the crate that knows aya.
 
+mod counted;
 mod fentry;
 mod maps;
 mod offsets;
@@ -11,6 +12,7 @@ mod session;
 mod stats;
 mod walk;
 
+pub use counted::Counted;
 pub use fentry::fentry_works;
 pub use maps::{Counters, KernelLockWaits, LockWaits, Loss, SyscallCount};
 pub use plan::{Capability, Facts, Hook, Mode, PLAN, Probe, Tier, When};

@@ -12,6 +12,7 @@ use whywait_ebpf::abi::mode;
 
 use super::{
     OBJECT,
+    counted::Counted,
     maps::{self, Counters, KernelLockWaits, LockWaits, Loss, SyscallCount},
     offsets,
     plan::{Capability, Facts, Hook, Mode, PLAN, Probe, Tier, When},
@@ -292,6 +293,21 @@ impl Session {
     /// When the map cannot be read.
     pub fn run_queue_histogram(&self) -> Result<Vec<u64>, AttachError> {
         Ok(maps::run_queue_histogram(&self.ebpf)?)
+    }
+
+    /// All that the programs have counted so far.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn counted(&self) -> Result<Counted, AttachError> {
+        Ok(Counted {
+            loss: self.loss()?,
+            counters: self.counters()?,
+            syscalls: self.syscalls()?,
+            futexes: self.futexes()?,
+            kernel_locks: self.kernel_locks()?,
+            run_queue: self.run_queue_histogram()?,
+        })
     }
 
     /// Counts system calls from now on, until [`Session::stop_counting_syscalls`]: every system call of the machine is slower meanwhile.

@@ -178,7 +178,7 @@ impl App {
             MouseEventKind::ScrollUp => self.step(-1),
             MouseEventKind::ScrollDown => self.step(1),
             MouseEventKind::Down(MouseButton::Left) if event.row == 1 => {
-                let tab = tab_places().into_iter().find(|(_, place)| place.contains(&event.column));
+                let tab = tab_places(self.width).into_iter().find(|(_, place)| place.contains(&event.column));
                 self.show(tab?.0);
             }
             MouseEventKind::Down(MouseButton::Left) => {

@@ -6,6 +6,7 @@ mod flame;
 mod health;
 mod heat;
 mod locks;
+mod models;
 mod overview;
 mod requests;
 mod scheduler;
@@ -40,6 +41,8 @@ pub enum Screen {
     Connections,
     /// Where in the code time is spent.
     Flame,
+    /// Servers side by side.
+    Models,
     /// Log and health.
     Health,
 }
@@ -54,6 +57,7 @@ pub const SCREENS: &[Screen] = &[
     Screen::Scheduler,
     Screen::Connections,
     Screen::Flame,
+    Screen::Models,
     Screen::Health,
 ];
 
@@ -69,6 +73,7 @@ impl Screen {
             Self::Scheduler => '6',
             Self::Connections => '7',
             Self::Flame => '8',
+            Self::Models => '9',
             Self::Health => '0',
         }
     }
@@ -84,6 +89,7 @@ impl Screen {
             Self::Scheduler => "Sched",
             Self::Connections => "Peers",
             Self::Flame => "Flame",
+            Self::Models => "Models",
             Self::Health => "Log",
         }
     }
@@ -93,9 +99,9 @@ impl Screen {
         match place {
             Place::Help => false,
             Place::Always => true,
-            Place::Lists => !matches!(self, Self::Overview | Self::Scheduler | Self::Health),
+            Place::Lists => !matches!(self, Self::Overview | Self::Scheduler | Self::Models | Self::Health),
             Place::Opens => matches!(self, Self::Requests | Self::Flame),
-            Place::Switches => matches!(self, Self::Requests | Self::Threads),
+            Place::Switches => matches!(self, Self::Requests | Self::Threads | Self::Models),
         }
     }
 
@@ -110,6 +116,7 @@ impl Screen {
             Self::Scheduler => scheduler::draw(view, canvas),
             Self::Connections => connections::draw(view, canvas),
             Self::Flame => flame::draw(view, canvas),
+            Self::Models => models::draw(view, canvas),
             Self::Health => health::draw(view, canvas),
         }
     }
