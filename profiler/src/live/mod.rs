@@ -30,7 +30,7 @@ pub use kept::{Ahead, Kept, Kind, Step};
 pub use lanes::{Cell, Lane, Share};
 pub use latencies::Latencies;
 pub use models::{Mark, ModelRow, Models};
-pub use snapshot::{Health, KnownLock, Lost, Model, Note, Snapshot, Stack, Status, Target};
+pub use snapshot::{Health, KnownLock, Lost, Model, Note, Release, Snapshot, Stack, Status, Target};
 pub use span::Span;
 pub use threads::{Role, ThreadView};
 pub use told::Told;

@@ -6,7 +6,7 @@ use super::{backlog::Backlog, bucket::Bucket, connections::Peer, kept::Kept, mod
 use crate::{
     clock::State,
     locks::Doing,
-    report::Explanation,
+    report::{Explanation, HolderUse},
     units::{Ns, Pid},
 };
 
@@ -90,8 +90,17 @@ pub struct Health {
     pub sockets_by_syscall: bool,
 }
 
-/// What is known of a lock from the last whole window.
+/// A stack in which threads let a lock go.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Wake-ups of which the stack was taken.
+    pub count: u64,
+    /// Functions, outermost first.
+    pub frames: Vec<String>,
+}
+
+/// What is known of a lock from the last whole window.
+#[derive(Clone, Debug)]
 pub struct KnownLock {
     /// Process of its waiters.
     pub pid: Pid,
@@ -103,6 +112,10 @@ pub struct KnownLock {
     pub name: Option<String>,
     /// What its holders did while others waited.
     pub held: Doing,
+    /// The same for each of them, the one that kept others longest first.
+    pub holders: Vec<HolderUse>,
+    /// Where in the code they let it go, most often first.
+    pub releases: Vec<Release>,
 }
 
 /// A stack in which requests spent time.

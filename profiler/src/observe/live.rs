@@ -93,6 +93,8 @@ struct Run {
     found: Vec<&'static str>,
     symbols: Symbols,
     explainer: Explainer,
+    /// Since when this target is the one.
+    watched: Ns,
     /// What had been counted when the last window ended.
     counted: Counted,
     /// When its ports were looked up last.
@@ -150,6 +152,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         found: Vec::new(),
         symbols: Symbols::new(),
         explainer: Explainer::start()?,
+        watched: began,
         counted: Counted::default(),
         ports_at: Instant::now(),
     };
@@ -213,9 +216,20 @@ impl Run {
         Ok(())
     }
 
-    /// Makes these processes the target.
+    /// Makes these processes the target. What was found out about the last one is not said of them.
     fn watch(&mut self, pids: Vec<Pid>, command: Option<String>) -> Result<(), AttachError> {
         self.session.add(&pids)?;
+        let now = monotonic();
+        // What it had in hand of the last target is explained to nobody.
+        drop(self.pipeline.turn(now));
+        self.counted = self.session.counted()?;
+        self.neighbours = neighbours::Onlooker::new(&pids);
+        self.onlooker = Onlooker::default();
+        self.watched = now;
+        self.shown.model = None;
+        self.shown.explanation = None;
+        self.shown.locks = Arc::default();
+        self.shown.stacks = Arc::default();
         let name = command.or_else(|| proc::command_name(*pids.first()?).ok());
         self.target.pids = pids;
         self.target.ports.clear();
@@ -300,7 +314,7 @@ impl Run {
 
     /// Takes what has been explained since.
     fn take_explained(&mut self) {
-        let Some(new) = self.explainer.explained().last() else { return };
+        let Some(new) = self.explainer.explained().filter(|new| new.at > self.watched).last() else { return };
         let found: Vec<&str> = new.explanation.findings.iter().map(|finding| finding.id.id()).collect();
         if found != self.found {
             log::info!("found: {}", if found.is_empty() { "nothing".to_owned() } else { found.join(", ") });

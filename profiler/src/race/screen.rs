@@ -14,18 +14,18 @@ use crate::{
 
 /// The columns that the dashboard shows: name in CSV, head. What does not fit is left out from the end, so each head is complete by itself.
 const SHOWN: [(&str, [&str; 2]); 12] = [
-    ("requests_per_second", ["requests", "a second"]),
+    ("requests_per_second", ["req.", "per s"]),
     ("p50_us", ["latency", "p50"]),
     ("p99_us", ["latency", "p99"]),
-    ("concurrency", ["requests", "in flight"]),
-    ("parallelism", ["threads", "on CPU"]),
-    ("voluntary_switches", ["switches", "volunt."]),
-    ("involuntary_switches", ["switches", "invol."]),
-    ("system_calls", ["system", "calls"]),
+    ("concurrency", ["in", "flight"]),
+    ("parallelism", ["on", "CPU"]),
+    ("voluntary_switches", ["swit.", "vol."]),
+    ("involuntary_switches", ["swit.", "invol."]),
+    ("system_calls", ["syst.", "calls"]),
     ("cpu_us", ["CPU", "time"]),
-    ("run_queue_us", ["time in", "run queue"]),
-    ("lock_us", ["time in", "locks"]),
-    ("queue_us", ["time in", "queues"]),
+    ("run_queue_us", ["run", "queue"]),
+    ("lock_us", ["", "locks"]),
+    ("queue_us", ["", "queues"]),
 ];
 
 fn columns() -> impl Iterator<Item = &'static Column> {

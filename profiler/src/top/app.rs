@@ -13,7 +13,10 @@ use super::{
     theme::Theme,
     view::{View, ZOOM},
 };
-use crate::live::{Kept, Snapshot};
+use crate::{
+    live::{Kept, Snapshot},
+    units::Pid,
+};
 
 /// Buckets that a large step goes through time: half a minute.
 const LARGE: usize = 60;
@@ -31,6 +34,8 @@ pub enum Overlay {
     Explanation,
     /// One request.
     Request(Arc<Kept>),
+    /// The lock of a process, at an address.
+    Lock(Pid, u64),
 }
 
 /// What the terminal's side has to do.
@@ -251,9 +256,9 @@ impl App {
                         self.chosen[place] = 0;
                     }
                 } else if self.overlay.is_none()
-                    && let Some(kept) = self.screen.open(&self.view(theme))
+                    && let Some(overlay) = self.screen.open(&self.view(theme))
                 {
-                    self.lay_over(Overlay::Request(kept));
+                    self.lay_over(overlay);
                 }
             }
             Action::Back => {

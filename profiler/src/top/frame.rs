@@ -40,6 +40,10 @@ pub fn draw(app: &App, canvas: &mut Canvas) -> Rows {
             let count = super::screens::draw_request(kept, view.snapshot, app.scroll, &mut part);
             Rows { count, ..Rows::default() }
         }
+        Some(Overlay::Lock(pid, address)) => {
+            let count = super::screens::draw_lock((*pid, *address), &view, app.scroll, &mut part);
+            Rows { count, ..Rows::default() }
+        }
         Some(Overlay::Help) => Rows { count: help(app.scroll, &mut part), ..Rows::default() },
         Some(Overlay::Explanation) => {
             Rows { count: explanation(view.snapshot, app.scroll, &mut part), ..Rows::default() }

@@ -5,6 +5,7 @@ mod connections;
 mod flame;
 mod health;
 mod heat;
+mod lock;
 mod locks;
 mod models;
 mod overview;
@@ -15,12 +16,10 @@ mod threads;
 mod waterfall;
 
 pub use flame::chosen as chosen_function;
+pub use lock::draw as draw_lock;
 pub use waterfall::draw as draw_request;
 
-use std::sync::Arc;
-
-use super::{canvas::Canvas, keys::Place, view::View};
-use crate::live::Kept;
+use super::{app::Overlay, canvas::Canvas, keys::Place, view::View};
 
 /// A screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +99,7 @@ impl Screen {
             Place::Help => false,
             Place::Always => true,
             Place::Lists => !matches!(self, Self::Overview | Self::Scheduler | Self::Models | Self::Health),
-            Place::Opens => matches!(self, Self::Requests | Self::Flame),
+            Place::Opens => matches!(self, Self::Requests | Self::Locks | Self::Flame),
             Place::Switches => matches!(self, Self::Requests | Self::Threads | Self::Models),
         }
     }
@@ -121,9 +120,15 @@ impl Screen {
         }
     }
 
-    /// The request of the chosen row.
-    pub fn open(self, view: &View) -> Option<Arc<Kept>> {
-        if self == Self::Requests { requests::listed(view).get(view.chosen).cloned() } else { None }
+    /// What the chosen row opens.
+    pub fn open(self, view: &View) -> Option<Overlay> {
+        match self {
+            Self::Requests => requests::listed(view).get(view.chosen).cloned().map(Overlay::Request),
+            Self::Locks => {
+                locks::listed(view).get(view.chosen).map(|(lock, _)| Overlay::Lock(lock.pid, lock.address))
+            }
+            _ => None,
+        }
     }
 }
 

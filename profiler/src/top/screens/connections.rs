@@ -53,7 +53,7 @@ fn backlogs(view: &View, canvas: &mut Canvas) -> u16 {
         let x = canvas.text(0, y, &format!("{}{sockets} ", backlog.address), style);
         let x = gauge(backlog, canvas, (x.max(24), y));
         let words = format!(
-            " {} of {}{}, at most {} in the last 10 s, {} found no room since the beginning",
+            " {} of {}{}, at most {} in the last 10 s, {} found no room",
             fmt_count(u64::from(backlog.queued)),
             fmt_count(u64::from(backlog.limit)),
             if full { ", HAS BEEN FULL" } else { "" },

@@ -11,6 +11,9 @@ const PURPOSE: &str = "Here the reference servers stand side by side: one for ea
                        same load, with what a request costs in each. `whywait demo` ends its tour with some of them; `whywait race \
                        --screen` runs all fifteen, or a server of your own beside them.";
 
+/// What the marks mean.
+const MARKS: &str = "+ best, ! worst";
+
 /// Columns of a bar of states.
 const BAR: u16 = 40;
 
@@ -30,7 +33,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
         y = canvas.paragraph(y, &format!("{name} could not run: {why}"), theme.bad());
     }
     y += 1;
-    let label = models.rows.iter().map(|row| width(&row.name)).max().unwrap_or(0).max(10);
+    let label = label_width(models);
     let left = canvas.height().saturating_sub(y + 2);
     // Both tables where there is room for them, else one at a time.
     let count = u16::try_from(models.rows.len()).unwrap_or(u16::MAX);
@@ -54,6 +57,12 @@ fn how_far(models: &Models) -> String {
         parts.push(format!("then {}", models.to_come.join(", ")));
     }
     parts.join("; ")
+}
+
+/// Columns of the names, also of those that are still to come: figures stay where they are.
+fn label_width(models: &Models) -> u16 {
+    let names = models.rows.iter().map(|row| &row.name).chain(&models.running).chain(&models.to_come);
+    names.map(|name| width(name)).max().unwrap_or(0).max(width(MARKS))
 }
 
 fn width(text: &str) -> u16 {
@@ -87,7 +96,7 @@ fn figures(models: &Models, label: u16, canvas: &mut Canvas, y: u16) -> u16 {
         }
         x = right + 1;
     }
-    names(models, canvas, y + 1, "+ best, ! worst")
+    names(models, canvas, y + 1, MARKS)
 }
 
 /// The first column; returns the row below.
