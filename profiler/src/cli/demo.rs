@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use demo_servers::{Model, load::LoadReport};
 use serde::Serialize;
 
+use self::tour::Tour;
 use super::{
     driven::{self, Driven},
     duration::seconds,
@@ -22,7 +23,6 @@ use super::{
     privileges, reference,
     top::{self, ScreenArgs, Watch},
 };
-use self::tour::Tour;
 use crate::{
     platform::{
         signals::StopFlag,
@@ -144,8 +144,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     explanation.target.command = format!("{} reference server", args.model());
     let mut out = io::stdout().lock();
     if args.json {
-        let demo =
-            Demo { schema: "whywait.demo/1", model: args.model().id(), explanation: &explanation, load: &load };
+        let demo = Demo {
+            schema: "whywait.demo/1",
+            model: args.model().id(),
+            explanation: &explanation,
+            load: &load,
+        };
         serde_json::to_writer_pretty(&mut out, &demo)?;
         writeln!(out)?;
     } else {

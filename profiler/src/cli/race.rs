@@ -106,11 +106,8 @@ struct Output {
 pub fn run(args: &Args) -> Result<ExitCode> {
     privileges::check()?;
     // In the dashboard Ctrl-C is a key.
-    let stop = if args.screen {
-        StopFlag::new()
-    } else {
-        StopFlag::install().context("cannot watch for Ctrl-C")?
-    };
+    let stop =
+        if args.screen { StopFlag::new() } else { StopFlag::install().context("cannot watch for Ctrl-C")? };
     // Opened before anything runs: minutes of measuring must not end in a mistyped folder.
     let page = args.output.html.as_ref().map(|path| {
         let file = File::create(path).with_context(|| format!("cannot write the page to {}", path.display()));

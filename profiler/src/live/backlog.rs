@@ -71,7 +71,8 @@ impl Backlogs {
         let bucket = now.0 / LENGTH;
         for kept in &mut self.kept {
             let its = || queues.iter().filter(|queue| queue.address == kept.told.address);
-            let Some(fullest) = its().max_by_key(|queue| (queue.queued, std::cmp::Reverse(queue.limit))) else {
+            let Some(fullest) = its().max_by_key(|queue| (queue.queued, std::cmp::Reverse(queue.limit)))
+            else {
                 continue;
             };
             let since = |queue: &ListenQueue| {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{backlog::Backlog, bucket::Bucket, connections::Peer, kept::Kept, models::Models, threads::ThreadView};
+use super::{
+    backlog::Backlog, bucket::Bucket, connections::Peer, kept::Kept, models::Models, threads::ThreadView,
+};
 use crate::{
     clock::State,
     locks::Doing,

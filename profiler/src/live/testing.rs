@@ -9,7 +9,8 @@ use whywait_ebpf::{
 };
 
 use super::{
-    Backlog, Health, History, KnownLock, Mark, ModelRow, Models, Note, Release, Snapshot, Stack, Status, Target,
+    Backlog, Health, History, KnownLock, Mark, ModelRow, Models, Note, Release, Snapshot, Stack, Status,
+    Target,
 };
 use crate::{
     clock::{RequestClock, State, StateTimes},
@@ -315,6 +316,8 @@ fn models() -> Models {
         running: Some("thread-per-connection".to_owned()),
         to_come: vec!["gil".to_owned()],
         failed: vec![("io-uring".to_owned(), "the kernel has no io_uring".to_owned())],
-        conclusions: vec!["async is the fastest, with 3.7 times the requests of iterative, the slowest.".to_owned()],
+        conclusions: vec![
+            "async is the fastest, with 3.7 times the requests of iterative, the slowest.".to_owned(),
+        ],
     }
 }

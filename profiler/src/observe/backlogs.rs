@@ -24,7 +24,8 @@ impl Onlooker {
         let listening = || open.values().flatten().filter(|socket| socket.listens);
         self.inodes = listening().map(|socket| socket.inode).collect();
         // All processes of a target are in one namespace, but for rare ones.
-        let first = pids.iter().find(|pid| open.get(*pid).is_some_and(|its| its.iter().any(|one| one.listens)));
+        let first =
+            pids.iter().find(|pid| open.get(*pid).is_some_and(|its| its.iter().any(|one| one.listens)));
         self.diag = first.and_then(|pid| match SockDiag::of(*pid) {
             Ok(diag) => Some(diag),
             Err(error) => {

@@ -126,7 +126,8 @@ fn releases(stacks: &Stacks, pid: Pid, futex: u64) -> Vec<Release> {
 
 /// Locks, as far as they are shown.
 fn known(observation: &Observation) -> Vec<KnownLock> {
-    let mut locks: Vec<_> = observation.pipeline.locks().iter().filter(|lock| lock.request_ns() > 0.0).collect();
+    let mut locks: Vec<_> =
+        observation.pipeline.locks().iter().filter(|lock| lock.request_ns() > 0.0).collect();
     locks.sort_by(|a, b| b.request_ns().total_cmp(&a.request_ns()));
     let known = locks.into_iter().take(LOCKS).map(|lock| {
         let (Place::Futex(address) | Place::Semaphores(address) | Place::File(address)) = lock.key().place;

@@ -25,7 +25,9 @@ impl Loss {
 
     /// What was lost since an earlier look.
     pub(super) fn since(&self, before: &Self) -> Self {
-        let then = |kind: u16| before.by_kind.iter().find(|(other, _)| *other == kind).map_or(0, |(_, count)| *count);
+        let then = |kind: u16| {
+            before.by_kind.iter().find(|(other, _)| *other == kind).map_or(0, |(_, count)| *count)
+        };
         let by_kind = self.by_kind.iter().map(|(kind, count)| (*kind, count.saturating_sub(then(*kind))));
         Self { by_kind: by_kind.filter(|(_, count)| *count > 0).collect() }
     }

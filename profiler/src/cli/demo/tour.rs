@@ -142,8 +142,11 @@ impl Tour {
 
     /// Other models, each under the same load, as in a race.
     fn side_by_side(&self, told: &Sender<Told>, stop: &StopFlag) {
-        let heats: Vec<Heat> =
-            self.models.iter().map(|model| Heat { contender: Contender::Model(*model), setting: None }).collect();
+        let heats: Vec<Heat> = self
+            .models
+            .iter()
+            .map(|model| Heat { contender: Contender::Model(*model), setting: None })
+            .collect();
         let duration = EACH.min(self.length);
         let conditions = Conditions {
             connections: RIVALS,

@@ -41,7 +41,9 @@ fn backlogs(view: &View, canvas: &mut Canvas) -> u16 {
     canvas.heading(0, &format!("Waiting to be accepted, now{more}"));
     // What is full first.
     let mut shown: Vec<&Backlog> = all.iter().collect();
-    shown.sort_by_key(|backlog| std::cmp::Reverse((backlog.has_been_full(), backlog.dropped > 0, backlog.most)));
+    shown.sort_by_key(|backlog| {
+        std::cmp::Reverse((backlog.has_been_full(), backlog.dropped > 0, backlog.most))
+    });
     let mut y = 1;
     for backlog in shown.into_iter().take(most) {
         let full = backlog.has_been_full();

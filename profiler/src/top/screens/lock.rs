@@ -107,7 +107,9 @@ fn lines(known: &KnownLock, stacks: &[Stack], width: usize) -> Vec<Line> {
     let all: f64 = waiting.iter().map(|stack| stack.micros).sum();
     for stack in waiting.into_iter().take(WAITERS) {
         let share = fmt_percent(stack.micros / all.max(1.0));
-        lines.extend(wrap(&format!("{share} {}", way(&stack.frames)), width - 2).into_iter().map(Line::Waiter));
+        lines.extend(
+            wrap(&format!("{share} {}", way(&stack.frames)), width - 2).into_iter().map(Line::Waiter),
+        );
     }
     lines
 }

@@ -80,7 +80,8 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
         let style = if place == view.chosen { canvas.theme.chosen() } else { canvas.theme.plain() };
         let x = canvas.cells(y, &COLUMNS, cells, style);
         let length = u16::try_from(cells[COLUMNS.len() - 1].chars().count()).unwrap_or(0);
-        let known_lock = view.snapshot.locks.iter().find(|known| (known.pid, known.address) == (lock.pid, lock.address));
+        let known_lock =
+            view.snapshot.locks.iter().find(|known| (known.pid, known.address) == (lock.pid, lock.address));
         if let Some(lock) = known_lock {
             canvas.text(x + length + 2, y, &known(lock), canvas.theme.faint());
         }
