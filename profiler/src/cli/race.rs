@@ -77,10 +77,6 @@ pub struct Args {
     no_perf: bool,
     #[command(flatten)]
     output: Output,
-    /// Show the dashboard meanwhile: the server that runs, and, as screen 9, all of them side by side. Its probes run beside those that
-    /// measure, which makes every server slower
-    #[arg(long, conflicts_with_all = ["json", "csv"])]
-    screen: bool,
     #[command(flatten)]
     look: ScreenArgs,
 }
@@ -97,6 +93,10 @@ struct Output {
     /// Also write a page with plots to this file; it needs nothing else
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Show the dashboard meanwhile: the server that runs, and, as screen 9, all of them side by side. Its probes run beside those that
+    /// measure, which makes every server slower
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    screen: bool,
 }
 
 /// Runs the command. Every process that it starts has ended when it returns, whatever happens.
@@ -106,8 +106,11 @@ struct Output {
 pub fn run(args: &Args) -> Result<ExitCode> {
     privileges::check()?;
     // In the dashboard Ctrl-C is a key.
-    let stop =
-        if args.screen { StopFlag::new() } else { StopFlag::install().context("cannot watch for Ctrl-C")? };
+    let stop = if args.output.screen {
+        StopFlag::new()
+    } else {
+        StopFlag::install().context("cannot watch for Ctrl-C")?
+    };
     // Opened before anything runs: minutes of measuring must not end in a mistyped folder.
     let page = args.output.html.as_ref().map(|path| {
         let file = File::create(path).with_context(|| format!("cannot write the page to {}", path.display()));
@@ -135,7 +138,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         duration: args.duration,
     };
     let race = Race::new(conditions, args.sweep.as_ref().map(Sweep::option), heats.len());
-    let race = if args.screen {
+    let race = if args.output.screen {
         screen::dashboard(race, track, heats, &args.look)?
     } else {
         hold(race, &track, &heats, &stop, &mut progress::Lines::of_stderr(&heats))

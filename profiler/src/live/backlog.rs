@@ -88,8 +88,8 @@ impl Backlogs {
                 kept.most.pop_front();
             }
             let most = kept.most.iter().map(|(_, most)| *most).max().unwrap_or(0);
-            let (queued, limit) = (fullest.queued, fullest.limit);
-            kept.told = Backlog { sockets, queued, limit, most, dropped, ..kept.told };
+            kept.told =
+                Backlog { sockets, queued: fullest.queued, limit: fullest.limit, most, dropped, ..kept.told };
         }
     }
 

@@ -293,7 +293,9 @@ fn known_lock() -> KnownLock {
 fn models() -> Models {
     let row = |name: &str, [speed, p50, p99]: [(&str, Option<Mark>); 3], times: &[(State, u64)]| {
         let mut all = StateTimes::default();
-        times.iter().for_each(|(state, micros)| all[*state] = micros * 1_000);
+        for (state, micros) in times {
+            all[*state] = micros * 1_000;
+        }
         let cells = [speed, p50, p99].map(|(text, mark)| (text.to_owned(), mark)).to_vec();
         ModelRow { name: name.to_owned(), cells, times: all, mean: fmt_us(all.total() as f64 / 1e3) }
     };

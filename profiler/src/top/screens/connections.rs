@@ -55,10 +55,10 @@ fn backlogs(view: &View, canvas: &mut Canvas) -> u16 {
         let x = canvas.text(0, y, &format!("{}{sockets} ", backlog.address), style);
         let x = gauge(backlog, canvas, (x.max(24), y));
         let words = format!(
-            " {} of {}{}, at most {} in the last 10 s, {} found no room",
+            "{} {} of {}, most in 10 s {}, {} refused",
+            if full { " FULL" } else { "" },
             fmt_count(u64::from(backlog.queued)),
             fmt_count(u64::from(backlog.limit)),
-            if full { ", HAS BEEN FULL" } else { "" },
             fmt_count(u64::from(backlog.most)),
             fmt_count(backlog.dropped),
         );

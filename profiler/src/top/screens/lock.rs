@@ -3,7 +3,7 @@
 use crate::{
     clock::State,
     live::{KnownLock, Stack},
-    report::HolderUse,
+    report::{HolderUse, counted},
     top::{
         canvas::{Align, Canvas, Column, wrap},
         theme::letter,
@@ -76,12 +76,12 @@ fn waits(view: &View, (pid, address): (Pid, u64)) -> String {
     };
     let waits = &lock.waits;
     format!(
-        "{}: {:.1} waits a second, {} in the mean, {} at worst, up to {} threads in line; {} of the requests' time.",
+        "{}: {:.1} waits a second, {} in the mean, {} at worst, up to {} in line; {} of the requests' time.",
         view.numbers_words(),
         span.per_second(waits.count),
         fmt_us(waits.total as f64 / waits.count.max(1) as f64 / 1e3),
         fmt_us(waits.max as f64 / 1e3),
-        fmt_count(u64::from(lock.at_once)),
+        counted(u64::from(lock.at_once), "thread", "threads"),
         fmt_percent(waits.total as f64 / span.requests.total.max(1) as f64),
     )
 }
