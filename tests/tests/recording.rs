@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use whywait_tests::{Client, DemoServer, Load, Signal, User, Whywait, kernel_test, patience, wait_until, whywait_command};
+use whywait_tests::{
+    Client, DemoServer, Load, Signal, User, Whywait, kernel_test, patience, wait_until, whywait_command,
+};
 
 /// A directory that others may read.
 fn open_dir() -> TempDir {
@@ -49,7 +51,12 @@ fn differences(path: &str, one: &Value, other: &Value, found: &mut Vec<String>) 
 fn assert_same(live: &Value, replayed: &Value) {
     let mut found = Vec::new();
     differences("", live, replayed, &mut found);
-    assert!(found.is_empty(), "{} differences, the first of them {:#?}", found.len(), &found[..found.len().min(20)]);
+    assert!(
+        found.is_empty(),
+        "{} differences, the first of them {:#?}",
+        found.len(),
+        &found[..found.len().min(20)]
+    );
 }
 
 /// The whole report, to the last digit: times, model, findings, locks, stacks by name, neighbours, cost.
@@ -58,7 +65,8 @@ fn the_same_bytes_give_the_same_answer_to_a_user_without_privileges() {
     let Some(_serial) = kernel_test() else { return };
     let (dir, user) = (open_dir(), User::new());
     let upstream = DemoServer::upstream();
-    for (model, calls) in [("thread-pool", true), ("event-loop", false), ("prefork", false), ("async", false)] {
+    for (model, calls) in [("thread-pool", true), ("event-loop", false), ("prefork", false), ("async", false)]
+    {
         let at = upstream.address().to_string();
         let server = DemoServer::start(model, &["--upstream", &at]);
         let file = dir.path().join(model);

@@ -1,6 +1,7 @@
 //! The project's own tasks: `cargo xtask TASK`. One file for each.
 
 mod ci;
+mod dashboard;
 mod ebpf;
 mod load_ceiling;
 mod matrix;
@@ -32,6 +33,8 @@ enum Task {
     Test(test::Args),
     /// Measure what attaching costs busy servers
     Overhead(overhead::Args),
+    /// Measure what the dashboard takes in a long run, or take its pictures
+    Dashboard(dashboard::Args),
     /// Compare the load generator with wrk, to know what it can measure
     LoadCeiling(load_ceiling::Args),
     /// Hold what whywait finds against what the reference servers say about themselves
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Ebpf(args) => ebpf::run(&args).map(|()| done),
         Task::Test(args) => test::run(&args).map(|()| done),
         Task::Overhead(args) => overhead::run(&args).map(|()| done),
+        Task::Dashboard(args) => dashboard::run(&args).map(|()| done),
         Task::LoadCeiling(args) => load_ceiling::run(&args).map(|()| done),
         Task::Truth(args) => truth::run(&args).map(|()| done),
         Task::Matrix(args) => matrix::run(&args),

@@ -123,8 +123,12 @@ pub fn sent<const TRUSTED: bool>(task: Task, thread: &mut ThreadState, sock: Soc
 /// Data that left the queue without an operation that was seen was spliced: tells it before the answer is sent.
 #[inline(always)]
 fn unseen_read(task: Task, thread: &mut ThreadState, copied: u32, conn: &mut ConnState, now: u64) {
-    let taken = copied.wrapping_sub(conn.copied);
-    conn.copied = copied;
+    let before = core::mem::replace(&mut conn.copied, copied);
+    // Nothing is known of a connection before its first operation: its numbers begin anywhere.
+    if before == 0 {
+        return;
+    }
+    let taken = copied.wrapping_sub(before);
     // The end of the stream counts as one byte.
     if taken > 1 && taken < 1 << 30 {
         let arrival = conn.arrival;

@@ -14,13 +14,14 @@ use anyhow::{Context, Result, bail};
 use demo_servers::{Model, load::LoadReport};
 use serde::Serialize;
 
+use self::tour::Tour;
 use super::{
     driven::{self, Driven},
     duration::seconds,
     helper::Helper,
     model::model,
     privileges, reference,
-    top::{self, ScreenArgs},
+    top::{self, ScreenArgs, Watch},
 };
 use crate::{
     platform::{
@@ -45,15 +46,33 @@ const ROUTES: &[&str] = &[
     "/disk?bytes=65536",
     "/downstream?ms=10",
 ];
+/// What stands side by side at the tour's end.
+const RIVALS: [Model; 8] = [
+    Model::Iterative,
+    Model::ThreadPerConnection,
+    Model::ThreadPool,
+    Model::EventLoop,
+    Model::Async,
+    Model::Prefork,
+    Model::ForkPerConnection,
+    Model::Gil,
+];
 /// Connections at once.
 const CONNECTIONS: u16 = 32;
 
 /// Options of `whywait demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The server's concurrency model
-    #[arg(long, default_value = "thread-pool", value_parser = model())]
-    model: Model,
+    /// The server's concurrency model; of several, separated by commas, the first one is toured, and all stand side by side at the
+    /// tour's end [default there: eight that differ]
+    #[arg(
+        long = "model",
+        value_name = "MODEL",
+        default_value = "thread-pool",
+        value_delimiter = ',',
+        value_parser = model()
+    )]
+    models: Vec<Model>,
     /// Seconds of load [default: 5]; in the dashboard, seconds for each part of the tour [default: 20]
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
     duration: Option<Duration>,
@@ -68,6 +87,22 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     screen: ScreenArgs,
+}
+
+impl Args {
+    /// The server that is toured.
+    fn model(&self) -> Model {
+        self.models.first().copied().unwrap_or(Model::ThreadPool)
+    }
+
+    /// Those that stand side by side.
+    fn rivals(&self) -> Vec<Model> {
+        if self.models.len() > 1 {
+            return self.models.clone();
+        }
+        let toured = self.model();
+        RIVALS.into_iter().chain((!RIVALS.contains(&toured)).then_some(toured)).collect()
+    }
 }
 
 /// What `demo --json` prints.
@@ -92,25 +127,29 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let duration = args.duration.unwrap_or(Duration::from_secs(5));
     let (_upstream, upstream) =
         Helper::serve("the upstream server", &[reference::UPSTREAM.to_owned()], &stop)?;
-    let (mut server, address) = serve(args.model, &upstream, &stop)?;
+    let (mut server, address) = serve(args.model(), &upstream, &stop)?;
     let mut arguments = load_arguments(f64::from(args.rate), duration, CONNECTIONS);
     arguments.extend(ROUTES.iter().map(|route| format!("--url=http://{address}{route}")));
     let load = Helper::prepare("the load generator", &arguments)?;
     if !args.json {
         eprintln!(
             "{server}, model {}, answers {} requests a second for {} s; Ctrl-C ends it",
-            args.model,
+            args.model(),
             args.rate,
             duration.as_secs_f64()
         );
     }
     let Driven { observation, load } = driven::watch(&mut server, load, duration, &stop, &mut ())?;
     let mut explanation = explain(&observation);
-    explanation.target.command = format!("{} reference server", args.model);
+    explanation.target.command = format!("{} reference server", args.model());
     let mut out = io::stdout().lock();
     if args.json {
-        let demo =
-            Demo { schema: "whywait.demo/1", model: args.model.id(), explanation: &explanation, load: &load };
+        let demo = Demo {
+            schema: "whywait.demo/1",
+            model: args.model().id(),
+            explanation: &explanation,
+            load: &load,
+        };
         serde_json::to_writer_pretty(&mut out, &demo)?;
         writeln!(out)?;
     } else {
@@ -127,21 +166,29 @@ fn dashboard(args: &Args) -> Result<ExitCode> {
     let stop = StopFlag::new();
     let (_upstream, upstream) =
         Helper::serve("the upstream server", &[reference::UPSTREAM.to_owned()], &stop)?;
-    let (server, address) = serve(args.model, &upstream, &stop)?;
+    let (server, address) = serve(args.model(), &upstream, &stop)?;
     let spec = TargetSpec { pids: vec![server.pid().0], children: true, ..TargetSpec::default() };
     let mut target = resolve(&spec)?;
-    target.command = format!("{} demo", args.model);
-    let length = args.duration.unwrap_or(Duration::from_secs(20));
-    let rate = f64::from(args.rate);
+    target.command = format!("{} demo", args.model());
+    let tour = Tour {
+        address,
+        server: (server.pid(), target.command.clone()),
+        upstream,
+        rate: f64::from(args.rate),
+        length: args.duration.unwrap_or(Duration::from_secs(20)),
+        models: args.rivals(),
+    };
     let over = stop.clone();
-    let guide = move |notes| {
+    let guide = move |told| {
         thread::Builder::new().name("whywait-tour".to_owned()).spawn(move || {
-            if let Err(error) = tour::run(&address, rate, length, &notes, &over) {
+            if let Err(error) = tour.run(&told, &over) {
                 log::error!("the tour has ended: {error:#}");
             }
         })
     };
-    let shown = top::dashboard(target, spec, Options::default(), None, &args.screen, guide);
+    let next = Some("the next server".to_owned());
+    let watch = Watch { target, spec, options: Options::default(), follow: None, next };
+    let shown = top::dashboard(watch, &args.screen, guide);
     stop.set();
     if let Some(guide) = shown?
         && guide.join().is_err()
@@ -187,6 +234,16 @@ mod tests {
     struct Load {
         #[command(flatten)]
         args: LoadArgs,
+    }
+
+    /// One model is toured and stands beside those that differ; several stand beside one another.
+    #[test]
+    fn models_are_toured_and_compared() {
+        let args = |words: &[&str]| Demo::parse_from([&["demo"], words].concat()).args;
+        assert_eq!((args(&[]).model(), args(&[]).rivals().len()), (Model::ThreadPool, RIVALS.len()));
+        assert_eq!(args(&["--model", "io-uring"]).rivals().last(), Some(&Model::IoUring));
+        let two = args(&["--model", "gil,event-loop"]);
+        assert_eq!((two.model(), two.rivals()), (Model::Gil, vec![Model::Gil, Model::EventLoop]));
     }
 
     /// What `demo` asks of the load generator is what the load generator takes.

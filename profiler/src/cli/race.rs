@@ -1,10 +1,13 @@
 //! `whywait race`: servers one after another under the same load, and what a request costs in each.
 
+mod course;
 mod heat;
+mod progress;
+mod screen;
 
 use std::{
     fs::File,
-    io::{self, BufWriter, IsTerminal, Write},
+    io::{self, BufWriter, Write},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -13,13 +16,16 @@ use std::{
 use anyhow::{Context, Result};
 use demo_servers::Model;
 
-use self::heat::{Contender, Heat, Track};
-use super::{duration::seconds, helper::Helper, model::model, privileges, reference};
+pub use self::{
+    course::hold,
+    heat::{Contender, Heat, Track},
+    screen::Live,
+};
+use super::{duration::seconds, helper::Helper, model::model, privileges, reference, top::ScreenArgs};
 use crate::{
     platform::{proc::cpu_count, signals::StopFlag},
-    race::{Conditions, Failed, Knob, OwnServer, Race, Setting, Sweep, write_csv, write_html, write_table},
+    race::{Conditions, Knob, OwnServer, Race, Setting, Sweep, write_csv, write_html, write_table},
     report::Palette,
-    units::fmt_count,
 };
 
 /// The route that draws its work from a seeded mixture.
@@ -71,6 +77,8 @@ pub struct Args {
     no_perf: bool,
     #[command(flatten)]
     output: Output,
+    #[command(flatten)]
+    look: ScreenArgs,
 }
 
 /// What becomes of the figures; by default a table for people.
@@ -85,6 +93,10 @@ struct Output {
     /// Also write a page with plots to this file; it needs nothing else
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Show the dashboard meanwhile: the server that runs, and, as screen 9, all of them side by side. Its probes run beside those that
+    /// measure, which makes every server slower
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    screen: bool,
 }
 
 /// Runs the command. Every process that it starts has ended when it returns, whatever happens.
@@ -93,7 +105,12 @@ struct Output {
 /// When tracing is not allowed, nothing could be run, or the tables cannot be written.
 pub fn run(args: &Args) -> Result<ExitCode> {
     privileges::check()?;
-    let stop = StopFlag::install().context("cannot watch for Ctrl-C")?;
+    // In the dashboard Ctrl-C is a key.
+    let stop = if args.output.screen {
+        StopFlag::new()
+    } else {
+        StopFlag::install().context("cannot watch for Ctrl-C")?
+    };
     // Opened before anything runs: minutes of measuring must not end in a mistyped folder.
     let page = args.output.html.as_ref().map(|path| {
         let file = File::create(path).with_context(|| format!("cannot write the page to {}", path.display()));
@@ -120,8 +137,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         perf: !args.no_perf,
         duration: args.duration,
     };
-    let mut race = Race::new(conditions, args.sweep.as_ref().map(Sweep::option), heats.len());
-    hold(&mut race, &track, &heats, &stop);
+    let race = Race::new(conditions, args.sweep.as_ref().map(Sweep::option), heats.len());
+    let race = if args.output.screen {
+        screen::dashboard(race, track, heats, &args.look)?
+    } else {
+        hold(race, &track, &heats, &stop, &mut progress::Lines::of_stderr(&heats))
+    };
     if let Some(mut page) = page {
         write_html(&race, &mut page).and_then(|()| page.flush()).context("cannot write the page")?;
     }
@@ -135,46 +156,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         write_table(&race, Palette::of_stdout(), &mut out)?;
     }
     Ok(if race.failed.is_empty() && !race.rows.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Runs one after the other, and tells on standard error how far it is.
-fn hold(race: &mut Race, track: &Track, heats: &[Heat], stop: &StopFlag) {
-    let label = |heat: &Heat| {
-        let setting = heat.setting.map(|setting| format!(" {setting}"));
-        format!("{}{}", heat.contender.name(), setting.unwrap_or_default())
-    };
-    let widest = heats.iter().map(|heat| label(heat).chars().count()).max().unwrap_or(0);
-    let live = io::stderr().is_terminal();
-    for (at, heat) in heats.iter().enumerate() {
-        let label = label(heat);
-        let head = format!("[{:>2}/{}] {label:<widest$} ", at + 1, heats.len());
-        if live {
-            eprint!("{head}…");
-        }
-        let run = track.run(heat, stop);
-        let back = if live { "\r\x1b[K" } else { "" };
-        if stop.is_set() {
-            eprintln!("{back}{head} stopped; what was measured before follows");
-            return;
-        }
-        match run {
-            Ok(ran) => {
-                let speed = fmt_count(rounded(ran.row.requests_per_second));
-                eprintln!("{back}{head}{speed:>8} requests a second");
-                race.hardware_absent = race.hardware_absent.take().or(ran.hardware_absent);
-                race.rows.push(ran.row);
-            }
-            Err(error) => {
-                eprintln!("{back}{head} failed: {error:#}");
-                race.failed.push(Failed { label, why: format!("{error:#}") });
-            }
-        }
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of requests")]
-fn rounded(rate: f64) -> u64 {
-    rate.round() as u64
 }
 
 /// Everything that is to run, in order.

@@ -8,11 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use tokio::sync::watch;
 
 use super::{privileges, target::TargetArgs};
 use crate::{
-    live::{Note, Snapshot},
+    live::{Snapshot, Told},
     observe::{LivePlan, live, named},
     platform::{
         signals::StopFlag,
@@ -56,7 +55,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
         _ => resolve(&spec)?,
     };
     privileges::check()?;
-    dashboard(target, spec, options, args.follow, &args.screen, |_| Ok(()))?;
+    let watch = Watch { target, spec, options, follow: args.follow, next: None };
+    dashboard(watch, &args.screen, |_| Ok(()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -69,29 +69,45 @@ fn following(name: &str, spec: &TargetSpec) -> Result<Resolved> {
     let pids: Vec<u32> =
         named(name).into_iter().map(|pid| pid.0).filter(|pid| *pid != std::process::id()).collect();
     if pids.is_empty() {
-        return Ok(Resolved {
-            pids: Vec::new(),
-            gone: Vec::new(),
-            command: name.to_owned(),
-            ports: Vec::new(),
-            launched: None,
-        });
+        return Ok(nobody_yet(name));
     }
     Ok(resolve(&TargetSpec { pids, ..spec.clone() })?)
 }
 
-/// Shows the dashboard on a target until the user ends it. When everything is attached `attached` is called, with where notes can be sent
-/// to; what it returns is returned, `None` if it never came to that.
+/// A target of this name that is still to come.
+pub fn nobody_yet(name: &str) -> Resolved {
+    Resolved {
+        pids: Vec::new(),
+        gone: Vec::new(),
+        command: name.to_owned(),
+        ports: Vec::new(),
+        launched: None,
+    }
+}
+
+/// What the dashboard watches.
+pub struct Watch {
+    /// The target.
+    pub target: Resolved,
+    /// As it was named.
+    pub spec: TargetSpec,
+    /// How to attach.
+    pub options: Options,
+    /// When the target has ended, processes of this name are the target.
+    pub follow: Option<String>,
+    /// Who the next target is, in words, where it is told when the last one has ended.
+    pub next: Option<String>,
+}
+
+/// Shows the dashboard on a target until the user ends it. When everything is attached `attached` is called, with where things can be
+/// told to the run; what it returns is returned, `None` if it never came to that.
 ///
 /// # Errors
 /// When standard output is no terminal, or attaching fails.
 pub fn dashboard<T: Send + 'static>(
-    target: Resolved,
-    spec: TargetSpec,
-    options: Options,
-    follow: Option<String>,
+    watch: Watch,
     screen: &ScreenArgs,
-    attached: impl FnOnce(mpsc::Sender<Note>) -> io::Result<T> + Send + 'static,
+    attached: impl FnOnce(mpsc::Sender<Told>) -> io::Result<T> + Send + 'static,
 ) -> Result<Option<T>> {
     if !io::stdout().is_terminal() {
         bail!(
@@ -99,21 +115,23 @@ pub fn dashboard<T: Send + 'static>(
         );
     }
     keep_log();
+    let Watch { target, spec, options, follow, next } = watch;
     let theme = Theme::of_terminal(screen.background);
     let stop = StopFlag::new();
-    let (publisher, snapshots) = watch::channel(Arc::new(Snapshot::default()));
-    let (notes_in, notes) = mpsc::channel();
+    let (publisher, snapshots) = tokio::sync::watch::channel(Arc::new(Snapshot::default()));
+    let (tell, told) = mpsc::channel();
     let (begun_in, begun) = mpsc::channel();
     let plan = LivePlan {
         spec,
         options,
         follow,
+        next,
         fps: screen.fps,
-        notes,
+        told,
         publish: Box::new(move |snapshot| {
             publisher.send_replace(snapshot);
         }),
-        attached: Box::new(move || match attached(notes_in) {
+        attached: Box::new(move || match attached(tell) {
             Ok(value) => {
                 // It is taken when the dashboard has ended.
                 let _kept = begun_in.send(value);

@@ -58,6 +58,18 @@ pub struct Tally {
     pub missing: u64,
 }
 
+impl Tally {
+    /// What was tallied since an earlier look.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            unanswered: self.unanswered.saturating_sub(before.unanswered),
+            in_flight: self.in_flight,
+            missing: self.missing.saturating_sub(before.missing),
+        }
+    }
+}
+
 /// Requests that are not finished.
 type OpenRequests = FxHashMap<RequestId, Box<Open>>;
 
@@ -83,7 +95,7 @@ impl RequestClock {
         Self::default()
     }
 
-    /// A clock that has seen nothing but counts on from here.
+    /// A clock that has seen nothing and has tallied this.
     pub fn with_tally(tally: Tally) -> Self {
         Self { tally, ..Self::default() }
     }

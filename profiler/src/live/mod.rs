@@ -3,6 +3,7 @@
 //! Events and finished requests go in ([`History`]), an immutable [`Snapshot`] comes out. Where they come from, the kernel or
 //! a file, makes no difference.
 
+mod backlog;
 mod bucket;
 mod connections;
 mod correlate;
@@ -10,6 +11,7 @@ mod history;
 mod kept;
 mod lanes;
 mod latencies;
+mod models;
 mod snapshot;
 mod span;
 #[cfg(test)]
@@ -17,8 +19,10 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod told;
 mod trigger;
 
+pub use backlog::{Backlog, Backlogs};
 pub use bucket::{Bucket, CallCell, Group, KEPT, LENGTH, LockCell, PeerCell, RouteCell, Switches, Waits};
 pub use connections::{Peer, Side};
 pub use correlate::{Link, Series, links};
@@ -26,7 +30,9 @@ pub use history::History;
 pub use kept::{Ahead, Kept, Kind, Step};
 pub use lanes::{Cell, Lane, Share};
 pub use latencies::Latencies;
-pub use snapshot::{Health, KnownLock, Lost, Model, Note, Snapshot, Stack, Status, Target};
+pub use models::{Mark, ModelRow, Models};
+pub use snapshot::{Health, KnownLock, Lost, Model, Note, Release, Snapshot, Stack, Status, Target};
 pub use span::Span;
 pub use threads::{Role, ThreadView};
+pub use told::Told;
 pub use trigger::{Armed, Trigger, TriggerError};

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{bucket::Bucket, connections::Peer, kept::Kept, threads::ThreadView};
+use super::{
+    backlog::Backlog, bucket::Bucket, connections::Peer, kept::Kept, models::Models, threads::ThreadView,
+};
 use crate::{
     clock::State,
     locks::Doing,
-    report::Explanation,
+    report::{Explanation, HolderUse},
     units::{Ns, Pid},
 };
 
@@ -90,8 +92,17 @@ pub struct Health {
     pub sockets_by_syscall: bool,
 }
 
-/// What is known of a lock from the last whole window.
+/// A stack in which threads let a lock go.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Wake-ups of which the stack was taken.
+    pub count: u64,
+    /// Functions, outermost first.
+    pub frames: Vec<String>,
+}
+
+/// What is known of a lock from the last whole window.
+#[derive(Clone, Debug)]
 pub struct KnownLock {
     /// Process of its waiters.
     pub pid: Pid,
@@ -103,6 +114,10 @@ pub struct KnownLock {
     pub name: Option<String>,
     /// What its holders did while others waited.
     pub held: Doing,
+    /// The same for each of them, the one that kept others longest first.
+    pub holders: Vec<HolderUse>,
+    /// Where in the code they let it go, most often first.
+    pub releases: Vec<Release>,
 }
 
 /// A stack in which requests spent time.
@@ -150,6 +165,8 @@ pub struct Snapshot {
     pub untold_threads: u64,
     /// Peers.
     pub peers: Arc<Vec<Peer>>,
+    /// Accept queues, by port; none where they cannot be seen.
+    pub backlogs: Vec<Backlog>,
     /// Requests that are read and not answered.
     pub in_flight: usize,
     /// For how long the oldest of them has been, in nanoseconds.
@@ -168,4 +185,6 @@ pub struct Snapshot {
     pub explained: Ns,
     /// What was said, oldest first.
     pub notes: Vec<Note>,
+    /// Servers side by side, where somebody runs them.
+    pub models: Option<Arc<Models>>,
 }

@@ -8,11 +8,16 @@ use whywait_ebpf::{
     syscalls as call,
 };
 
-use super::{Health, History, Note, Snapshot, Stack, Status, Target};
+use super::{
+    Backlog, Health, History, KnownLock, Mark, ModelRow, Models, Note, Release, Snapshot, Stack, Status,
+    Target,
+};
 use crate::{
-    clock::{RequestClock, State},
+    clock::{RequestClock, State, StateTimes},
     decode::{Event, Routes, What},
-    units::{Ns, Pid, Tid},
+    locks::Doing,
+    report::HolderUse,
+    units::{Ns, Pid, Tid, fmt_us},
 };
 
 /// When the stream begins.
@@ -242,9 +247,79 @@ pub fn recorded(seconds: u64) -> Arc<Snapshot> {
         stack(State::OnCpu, &["main", "serve", "report", "format"], 45_000.0),
         stack(State::Downstream, &["main", "serve", "stock", "Client::ask", "recv"], 255_000.0),
     ]);
+    snapshot.models = Some(Arc::new(models()));
+    snapshot.locks = Arc::new(vec![known_lock()]);
+    snapshot.backlogs = vec![backlog(8080, 0, 3, 0), backlog(8081, 5, 5, 12)];
     let (count, oldest) = clock.in_flight();
     snapshot.in_flight = count;
     snapshot.oldest = oldest.map(|since| end.since(since));
     history.tell(&mut snapshot);
     Arc::new(snapshot)
+}
+
+fn backlog(port: u16, queued: u32, most: u32, dropped: u64) -> Backlog {
+    let address = ([0, 0, 0, 0], port).into();
+    Backlog { address, sockets: 1, queued, limit: 4, most, dropped }
+}
+
+/// The lock of the second part, as a window's explanation has it.
+fn known_lock() -> KnownLock {
+    let holder = |tid: u32, name: &str, on_cpu_us, blocked_us| HolderUse {
+        tid,
+        name: name.to_owned(),
+        woke: 40,
+        on_cpu_us,
+        runnable_us: 1_500.0,
+        blocked_us,
+        blocked_in: (blocked_us > 0.0).then(|| "fsync".to_owned()),
+        routes: vec!["POST /order".to_owned()],
+    };
+    let frames = ["main", "serve", "order", "Mutex::unlock", "futex_wake"].map(str::to_owned).to_vec();
+    KnownLock {
+        pid: Pid(PROCESS),
+        address: LOCK,
+        kind: "exclusion",
+        name: Some("STOCK".to_owned()),
+        held: Doing { on_cpu: 6_000, blocked: 300_000, blocked_in: 74, ..Doing::default() },
+        holders: vec![
+            holder(PROCESS + 1, "worker-1", 4_000.0, 190_000.0),
+            holder(PROCESS + 2, "worker-2", 3_000.0, 0.0),
+        ],
+        releases: vec![Release { count: 80, frames }],
+    }
+}
+
+/// A comparison in which two servers have run, one runs, and one is to come.
+fn models() -> Models {
+    let row = |name: &str, [speed, p50, p99]: [(&str, Option<Mark>); 3], times: &[(State, u64)]| {
+        let mut all = StateTimes::default();
+        for (state, micros) in times {
+            all[*state] = micros * 1_000;
+        }
+        let cells = [speed, p50, p99].map(|(text, mark)| (text.to_owned(), mark)).to_vec();
+        ModelRow { name: name.to_owned(), cells, times: all, mean: fmt_us(all.total() as f64 / 1e3) }
+    };
+    let (best, worst) = (Some(Mark::Best), Some(Mark::Worst));
+    Models {
+        conditions: "GET /mix, as fast as they are answered".to_owned(),
+        heads: vec![["req.", "per s"], ["latency", "p50"], ["latency", "p99"]],
+        rows: vec![
+            row(
+                "iterative",
+                [("929", worst), ("14.9 ms", worst), ("44.6 ms", None)],
+                &[(State::AcceptQueue, 9_240), (State::RunQueue, 6_380), (State::OnCpu, 500)],
+            ),
+            row(
+                "async",
+                [("3,415", best), ("1.64 ms", best), ("25.8 ms", None)],
+                &[(State::RunQueue, 1_890), (State::AppQueue, 340), (State::OnCpu, 160)],
+            ),
+        ],
+        running: Some("thread-per-connection".to_owned()),
+        to_come: vec!["gil".to_owned()],
+        failed: vec![("io-uring".to_owned(), "the kernel has no io_uring".to_owned())],
+        conclusions: vec![
+            "async is the fastest, with 3.7 times the requests of iterative, the slowest.".to_owned(),
+        ],
+    }
 }

@@ -7,20 +7,23 @@ use std::{
 
 use super::{facts::Facts, observation::Observation, pipeline::Pipeline};
 use crate::{
-    live::{KnownLock, Model, Stack},
-    locks::{LockNames, Locks, Place},
+    live::{KnownLock, Model, Release, Stack},
+    locks::{LockNames, Place},
     platform::yielding::never_preempt,
-    report::{Explanation, explain},
+    report::{Explanation, explain, holders},
     ring::ReaderError,
     stacks::{Frame, Stacks},
     symbols::Symbols,
-    units::Ns,
+    units::{Ns, Pid},
 };
 
 /// Locks that are told by name.
 const LOCKS: usize = 32;
 /// Stacks that are told.
 const STACKS: usize = 512;
+
+/// Stacks in which a lock was let go, of each lock.
+const RELEASES: usize = 8;
 
 /// What a window was found to be.
 #[derive(Clone, Debug)]
@@ -81,7 +84,7 @@ fn one(pipeline: Pipeline, facts: Facts, symbols: &mut Symbols) -> Explained {
     let observation = Observation::new(pipeline, Facts { lock_names, ..facts }, symbols);
     let at = observation.facts.end;
     let stacks = Arc::new(told(&observation.stacks));
-    let locks = Arc::new(known(observation.pipeline.locks()));
+    let locks = Arc::new(known(&observation));
     let explanation = explain(&observation);
     let found = &explanation.model;
     let model = (found.confidence > 0.0).then(|| Model {
@@ -111,9 +114,20 @@ fn told(stacks: &Stacks) -> Vec<Stack> {
     told
 }
 
+/// Where in the code a futex was let go.
+fn releases(stacks: &Stacks, pid: Pid, futex: u64) -> Vec<Release> {
+    let its = stacks.wakers.iter().filter(|waker| waker.pid == pid && waker.futex == futex);
+    let told = its.take(RELEASES).map(|waker| Release {
+        count: waker.count,
+        frames: waker.frames.iter().rev().map(Frame::text).collect(),
+    });
+    told.collect()
+}
+
 /// Locks, as far as they are shown.
-fn known(locks: &Locks) -> Vec<KnownLock> {
-    let mut locks: Vec<_> = locks.iter().filter(|lock| lock.request_ns() > 0.0).collect();
+fn known(observation: &Observation) -> Vec<KnownLock> {
+    let mut locks: Vec<_> =
+        observation.pipeline.locks().iter().filter(|lock| lock.request_ns() > 0.0).collect();
     locks.sort_by(|a, b| b.request_ns().total_cmp(&a.request_ns()));
     let known = locks.into_iter().take(LOCKS).map(|lock| {
         let address = match lock.key().place {
@@ -126,6 +140,8 @@ fn known(locks: &Locks) -> Vec<KnownLock> {
             kind: lock.kind().id(),
             name: lock.name().map(|name| name.text.clone()),
             held: lock.held().doing,
+            holders: holders(observation, lock),
+            releases: releases(&observation.stacks, lock.pid(), address),
         }
     });
     known.collect()

@@ -62,8 +62,9 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The facts of what came after `earlier`: the programs count from when they were attached on. The longest waits cannot be told apart
-    /// by when they were, and stay.
+    /// The facts of what came after `earlier`: the programs count from when they were attached on. The longest wait
+    /// is exact where it is the longest since attaching; where an earlier one was longer it is the most that it can have been: the earlier
+    /// one, or all waits of the window together.
     #[must_use]
     pub fn since(self, earlier: &Self) -> Self {
         let groups = self.cpu.groups.into_iter().map(|mut group| {
@@ -108,11 +109,20 @@ impl Facts {
             ..self
         }
     }
+
+    /// What the next window is counted from: all but what is looked at anew for each.
+    #[must_use]
+    pub fn counted_so_far(self) -> Self {
+        Self { own_cpu_ns: 0, cpu: cpu::Outside::default(), ..self }
+    }
 }
 
 fn lock_waits(waits: &mut LockWaits, before: &LockWaits) -> bool {
     waits.count = waits.count.saturating_sub(before.count);
     waits.total_ns = waits.total_ns.saturating_sub(before.total_ns);
+    if waits.max_ns <= before.max_ns {
+        waits.max_ns = waits.max_ns.min(waits.total_ns);
+    }
     waits.count > 0
 }
 
@@ -131,6 +141,8 @@ fn later<T, K: Hash + Eq>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -155,5 +167,82 @@ mod tests {
         assert_eq!((later.begin, later.end, later.own_cpu_ns), (Ns(50), Ns(90), 2));
         assert_eq!(later.futexes, [waits(1, 3), waits(3, 1)]);
         assert_eq!(later.run_queue, [0, 3]);
+    }
+
+    fn futex(address: u64, count: u64, total_ns: u64, max_ns: u64) -> LockWaits {
+        LockWaits { pid: 7, address, count, total_ns, max_ns }
+    }
+
+    #[test]
+    fn a_window_has_only_what_happened_in_it() {
+        let before = Facts {
+            futexes: vec![futex(0x10, 5, 500, 200), futex(0x20, 1, 9, 9), futex(0x30, 2, 70, 60)],
+            run_queue: vec![4, 0, 1],
+            counters: Counters { sent: 100, no_state: 1, ..Counters::default() },
+            syscalls: vec![SyscallCount { number: 3, count: 10, total_ns: 90 }],
+            ..Facts::default()
+        };
+        let after = Facts {
+            futexes: vec![
+                futex(0x10, 7, 560, 200),
+                futex(0x20, 1, 9, 9),
+                futex(0x30, 3, 170, 100),
+                futex(0x40, 1, 8, 8),
+            ],
+            run_queue: vec![4, 2, 1],
+            counters: Counters { sent: 130, no_state: 1, ..Counters::default() },
+            syscalls: vec![SyscallCount { number: 3, count: 14, total_ns: 130 }],
+            ..Facts::default()
+        };
+        let window = after.clone().since(&before);
+        // The first one's longest wait is from before: this window's waits took 60 ns together, so none took longer.
+        let expected = [futex(0x10, 2, 60, 60), futex(0x30, 1, 100, 100), futex(0x40, 1, 8, 8)];
+        assert_eq!(window.futexes, expected);
+        assert_eq!(window.run_queue, [0, 2, 0]);
+        assert_eq!((window.counters.sent, window.counters.no_state), (30, 0));
+        assert_eq!(window.syscalls, [SyscallCount { number: 3, count: 4, total_ns: 40 }]);
+    }
+
+    /// A kernel lock that is met in two system calls is two entries.
+    #[test]
+    fn kernel_locks_are_told_apart_by_the_system_call() {
+        let lock = |syscall, count| KernelLockWaits {
+            waits: LockWaits { count, total_ns: count * 10, max_ns: 10, ..LockWaits::default() },
+            syscall,
+            ..KernelLockWaits::default()
+        };
+        let before = Facts { kernel_locks: vec![lock(9, 3), lock(11, 1)], ..Facts::default() };
+        let after = Facts { kernel_locks: vec![lock(11, 1), lock(9, 5)], ..Facts::default() };
+        let window = after.clone().since(&before).kernel_locks;
+        assert_eq!(window.len(), 1);
+        assert_eq!((window[0].syscall, window[0].waits.count), (9, 2));
+    }
+
+    proptest! {
+        /// Windows that follow one another add up to what was counted in all of them.
+        #[test]
+        fn windows_add_up(steps in prop::collection::vec((0..4_u64, 1..50_u64, 0..4_usize), 1..40)) {
+            let (mut counted, mut last) = (Facts { run_queue: vec![0; 4], ..Facts::default() }, Facts::default());
+            let (mut waits, mut delays) = (0, 0);
+            for (address, nanos, bucket) in steps {
+                let known = counted.futexes.iter().position(|lock| lock.address == address);
+                let place = known.unwrap_or_else(|| {
+                    counted.futexes.push(futex(address, 0, 0, 0));
+                    counted.futexes.len() - 1
+                });
+                let lock = &mut counted.futexes[place];
+                *lock = futex(address, lock.count + 1, lock.total_ns + nanos, lock.max_ns.max(nanos));
+                counted.run_queue[bucket] += 1;
+                let window = counted.clone().since(&last);
+                prop_assert_eq!(window.futexes.len(), 1);
+                prop_assert!(window.futexes[0].max_ns >= nanos);
+                waits += window.futexes[0].total_ns;
+                delays += window.run_queue.iter().sum::<u64>();
+                last = counted.clone();
+            }
+            prop_assert_eq!(waits, counted.futexes.iter().map(|lock| lock.total_ns).sum::<u64>());
+            prop_assert_eq!(delays, counted.run_queue.iter().sum::<u64>());
+            prop_assert!(counted.clone().since(&counted).futexes.is_empty());
+        }
     }
 }

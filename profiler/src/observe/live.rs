@@ -12,13 +12,15 @@ use crossbeam_channel::RecvTimeoutError;
 use whywait_ebpf::abi::{OffCpu, off_cpu};
 
 use super::{
+    backlogs,
     beside::Beside,
     explainer::Explainer,
+    facts::Facts,
     pipeline::Pipeline,
     run::{GRACE, ObserveError, add_children, attach, ended, join_late},
 };
 use crate::{
-    live::{Health, History, Lost, Note, Snapshot, Status, Target},
+    live::{Health, History, Lost, Note, Snapshot, Status, Target, Told},
     platform::{
         clock::monotonic,
         proc,
@@ -61,8 +63,10 @@ pub struct LivePlan {
     pub follow: Option<String>,
     /// Snapshots a second.
     pub fps: u32,
-    /// What is to be said of the moment when it comes.
-    pub notes: Receiver<Note>,
+    /// Who the next target is, in words, where it is told when the last one has ended ([`Told::Target`]).
+    pub next: Option<String>,
+    /// What is told while the run goes on.
+    pub told: Receiver<Told>,
     /// Takes each snapshot.
     pub publish: Box<dyn FnMut(Arc<Snapshot>) + Send>,
     /// Called once, when everything is attached.
@@ -73,6 +77,7 @@ pub struct LivePlan {
 struct Run {
     spec: TargetSpec,
     follow: Option<String>,
+    next: Option<String>,
     target: Resolved,
     session: Session,
     pipeline: Pipeline,
@@ -81,9 +86,14 @@ struct Run {
     known_loss: u64,
     cost: Cost,
     beside: Beside,
+    backlogs: backlogs::Onlooker,
     found: Vec<&'static str>,
     symbols: Symbols,
     explainer: Explainer,
+    /// Since when this target is the one.
+    watched: Ns,
+    /// What had been counted when the last window ended.
+    before: Facts,
     /// When its ports were looked up last.
     ports_at: Instant,
 }
@@ -125,6 +135,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
     let mut run = Run {
         spec: plan.spec,
         follow: plan.follow,
+        next: plan.next,
         target,
         session,
         pipeline,
@@ -133,9 +144,12 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         known_loss: 0,
         cost,
         beside,
+        backlogs: backlogs::Onlooker::default(),
         found: Vec::new(),
         symbols: Symbols::new(),
         explainer: Explainer::start()?,
+        watched: began,
+        before: Facts { end: began, ..Facts::default() },
         ports_at: Instant::now(),
     };
     let frame = Duration::from_secs(1) / plan.fps.max(1);
@@ -157,9 +171,8 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         if heard.elapsed() >= IDLE {
             run.pipeline.idle();
         }
-        for note in plan.notes.try_iter() {
-            log::info!("{}", note.title);
-            run.note(note);
+        for told in plan.told.try_iter() {
+            run.told(told)?;
         }
         if now >= next_look {
             next_look = now + if matches!(run.status, Status::Waiting { .. }) { SEEK } else { LOOK };
@@ -181,6 +194,48 @@ impl Run {
         if let Some(history) = self.pipeline.history() {
             history.note(note);
         }
+    }
+
+    fn told(&mut self, told: Told) -> Result<(), AttachError> {
+        match told {
+            Told::Note(note) => {
+                log::info!("{}", note.title);
+                self.note(note);
+            }
+            Told::Target { pid, command } if proc::is_running(pid) => {
+                self.watch(vec![pid], Some(command))?;
+                log::info!("watching {} (process {pid}) now", self.target.command);
+            }
+            Told::Target { pid, command } => log::warn!("{command} (process {pid}) has ended already"),
+            Told::Models(models) => self.shown.models = Some(models),
+        }
+        Ok(())
+    }
+
+    /// Makes these processes the target. What was found out about the last one is not said of them.
+    fn watch(&mut self, pids: Vec<Pid>, command: Option<String>) -> Result<(), AttachError> {
+        self.session.add(&pids)?;
+        let now = monotonic();
+        // What it had in hand of the last target is explained to nobody.
+        drop(self.pipeline.turn(now));
+        self.before = self.beside.facts(&self.session, &self.target, now)?.counted_so_far();
+        self.beside = Beside::new(now, &pids);
+        self.watched = now;
+        self.shown.model = None;
+        self.shown.explanation = None;
+        self.shown.locks = Arc::default();
+        self.shown.stacks = Arc::default();
+        let name = command.or_else(|| proc::command_name(*pids.first()?).ok());
+        self.target.pids = pids;
+        self.target.ports.clear();
+        if self.spec.children {
+            add_children(&mut self.target, &mut self.session)?;
+        }
+        if let Some(name) = name {
+            self.target.command = name;
+        }
+        self.status = Status::Watching;
+        Ok(())
     }
 
     fn say(&mut self, title: String, text: &str) {
@@ -219,16 +274,18 @@ impl Run {
     fn explain(&mut self, now: Ns) -> Result<(), AttachError> {
         let mut pipeline = self.pipeline.turn(now);
         self.beside.last_look(&pipeline.fresh_takers(), &pipeline);
+        let facts = self.beside.facts(&self.session, &self.target, now)?;
         if pipeline.window().all().count() > 0 {
-            self.explainer.explain(pipeline, self.beside.facts(&self.session, &self.target, now)?);
+            self.explainer.explain(pipeline, facts.clone().since(&self.before));
         }
+        self.before = facts.counted_so_far();
         self.beside.turn(now, &self.target.pids);
         Ok(())
     }
 
     /// Takes what has been explained since.
     fn take_explained(&mut self) {
-        let Some(new) = self.explainer.explained().last() else { return };
+        let Some(new) = self.explainer.explained().filter(|new| new.at > self.watched).last() else { return };
         let found: Vec<&str> = new.explanation.findings.iter().map(|finding| finding.id.id()).collect();
         if found != self.found {
             log::info!("found: {}", if found.is_empty() { "nothing".to_owned() } else { found.join(", ") });
@@ -264,29 +321,19 @@ impl Run {
     fn look_at_target(&mut self) -> Result<(), ObserveError> {
         match &self.status {
             Status::Watching if ended(&mut self.target) => {
-                self.status = match (&self.follow, self.spec.port, &self.spec.cgroup) {
-                    (Some(name), _, _) => Status::Waiting { whom: format!("a process named {name}") },
-                    (None, Some(port), _) => Status::Waiting { whom: format!("somebody on port {port}") },
-                    (None, None, Some(path)) => {
-                        Status::Waiting { whom: format!("a process in {}", path.display()) }
-                    }
-                    (None, None, None) => Status::Ended,
+                let whom = match (&self.follow, self.spec.port, &self.spec.cgroup) {
+                    (Some(name), _, _) => Some(format!("a process named {name}")),
+                    (None, Some(port), _) => Some(format!("somebody on port {port}")),
+                    (None, None, Some(path)) => Some(format!("a process in {}", path.display())),
+                    (None, None, None) => self.next.clone(),
                 };
+                self.status = whom.map_or(Status::Ended, |whom| Status::Waiting { whom });
                 self.say(format!("{} has ended", self.target.command), "");
             }
             Status::Waiting { .. } => {
                 let found = self.seek();
-                if let Some(first) = found.first() {
-                    self.session.add(&found)?;
-                    self.target.pids.clone_from(&found);
-                    self.target.ports.clear();
-                    if self.spec.children {
-                        add_children(&mut self.target, &mut self.session)?;
-                    }
-                    if let Ok(name) = proc::command_name(*first) {
-                        self.target.command = name;
-                    }
-                    self.status = Status::Watching;
+                if let Some(first) = found.first().copied() {
+                    self.watch(found, None)?;
                     self.say(format!("{} runs again as process {first}", self.target.command), "");
                 }
             }
@@ -297,8 +344,15 @@ impl Run {
         if self.status == Status::Watching && !known {
             self.ports_at = Instant::now();
             let running = self.target.pids.iter().copied().filter(|pid| proc::is_running(*pid));
-            let pids: Vec<Pid> = running.collect();
-            self.target.ports = sockets::listening_ports(&pids).unwrap_or_default();
+            let mut pids: Vec<Pid> = running.collect();
+            if self.spec.children {
+                // Instances that a process has started open their own sockets.
+                let children: Vec<Pid> = pids.iter().flat_map(|pid| proc::descendants(*pid)).collect();
+                pids.extend(children);
+                pids.sort_unstable();
+                pids.dedup();
+            }
+            self.target.ports = self.backlogs.seek(&pids);
         }
         self.shown.target = shown_target(&self.target);
         Ok(())
@@ -358,6 +412,7 @@ impl Run {
             history.tell(&mut snapshot);
         }
         snapshot.status.clone_from(&self.status);
+        snapshot.backlogs = self.backlogs.look(now);
         snapshot.in_flight = count;
         snapshot.oldest = oldest.map(|since| now.since(since));
         snapshot.health = Health { lag: if behind { lag(now, newest) } else { 0 }, ..snapshot.health };

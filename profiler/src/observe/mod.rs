@@ -1,5 +1,6 @@
 //! One run on a live target: attaches, feeds what the kernel sends through decode, clock and window, and hands over what came of it.
 
+mod backlogs;
 mod beside;
 mod explainer;
 mod facts;

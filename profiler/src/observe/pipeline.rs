@@ -46,6 +46,8 @@ pub struct Pipeline {
     /// What a window begins with that follows another one.
     known: Option<Box<Known>>,
     unreadable: u64,
+    /// Tallies, and unreadable records, at the last turn.
+    turned: (Tally, u64),
     slice: Option<(Ns, Ns)>,
     in_slice: u64,
     traces: Traces,
@@ -71,6 +73,7 @@ impl Pipeline {
             history: None,
             known: None,
             unreadable: 0,
+            turned: (Tally::default(), 0),
             slice: None,
             in_slice: 0,
             traces: Traces::default(),
@@ -159,8 +162,9 @@ impl Pipeline {
                 cpu.event(&event);
             }
         }
+        let (tally, unreadable) = std::mem::replace(&mut self.turned, (self.clock.tally(), self.unreadable));
         let mut past = Self {
-            clock: RequestClock::with_tally(self.clock.tally()),
+            clock: RequestClock::with_tally(self.clock.tally().since(tally)),
             window: self.window.turn(at),
             behaviour: std::mem::replace(&mut self.behaviour, behaviour),
             ledger: std::mem::replace(&mut self.ledger, ledger),
@@ -168,7 +172,7 @@ impl Pipeline {
             cpu: std::mem::replace(&mut self.cpu, cpu),
             profile: std::mem::take(&mut self.profile),
             traces: self.traces.clone(),
-            unreadable: self.unreadable,
+            unreadable: self.unreadable - unreadable,
             slice: self.slice,
             in_slice: self.in_slice,
             ..Self::new(at, None)

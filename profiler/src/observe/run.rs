@@ -14,7 +14,6 @@ use super::{
     slice::Slice,
 };
 use crate::{
-    cpu,
     locks::LockNames,
     platform::{
         cgroup,
@@ -231,8 +230,7 @@ impl Run {
         self.slice = Slice::of(None);
         self.beside.turn(now, &self.target.pids);
         self.began = Instant::now();
-        // Its own CPU time is counted anew, everything else from the beginning on.
-        self.before = Facts { own_cpu_ns: 0, cpu: cpu::Outside::default(), ..facts };
+        self.before = facts.counted_so_far();
         Ok(())
     }
 

@@ -13,6 +13,7 @@ pub mod mappings;
 pub mod mounts;
 pub mod proc;
 pub mod signals;
+pub mod sock_diag;
 pub mod sockets;
 pub mod target;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The columns of the tables: one definition for text, CSV and HTML.
 
 use super::row::Row;
+pub(super) use crate::live::Mark;
 use crate::units::{fmt_count, fmt_us};
 
 /// How a figure is written.
@@ -44,13 +45,6 @@ pub(super) struct Column {
 pub(super) struct Table {
     pub(super) title: &'static str,
     pub(super) columns: &'static [Column],
-}
-
-/// A figure's place in its column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
-    Best,
-    Worst,
 }
 
 /// All tables, in their order.

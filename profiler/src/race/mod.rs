@@ -11,6 +11,7 @@ mod html;
 mod perf;
 mod report;
 mod row;
+mod screen;
 mod server;
 mod sweep;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use html::write_html;
 pub use perf::{PerfCounters, PerfCounts};
 pub use report::{Conditions, Failed, Race};
 pub use row::{Counts, Measured, Row};
+pub use screen::standing;
 pub use server::{OwnServer, Placeholders};
 pub use sweep::{Knob, Setting, Sweep};
 pub use text::write_table;

@@ -131,8 +131,8 @@ pub(super) fn locks(observation: &Observation) -> Locks {
     }
 }
 
-fn user_lock(observation: &Observation, lock: &Lock) -> UserLock {
-    let all = observation.pipeline.locks().request_ns();
+/// What its holders did, the one that kept others longest first.
+pub fn holders(observation: &Observation, lock: &Lock) -> Vec<HolderUse> {
     let names = observation.pipeline.window().threads();
     let holders = lock.holders().into_iter().take(MOST_HOLDERS).map(|(tid, holder)| {
         let mut routes = holder.routes.clone();
@@ -153,6 +153,11 @@ fn user_lock(observation: &Observation, lock: &Lock) -> UserLock {
             routes: routes.into_iter().map(|(route, _)| route.to_string()).collect(),
         }
     });
+    holders.collect()
+}
+
+fn user_lock(observation: &Observation, lock: &Lock) -> UserLock {
+    let all = observation.pipeline.locks().request_ns();
     UserLock {
         pid: lock.key().pid.map_or(0, |pid| pid.0),
         name: name(lock),
@@ -164,6 +169,6 @@ fn user_lock(observation: &Observation, lock: &Lock) -> UserLock {
         worst_us: us(lock.worst_ns()),
         waiters: lock.waiters(),
         at_once: lock.at_once(),
-        holders: holders.collect(),
+        holders: holders(observation, lock),
     }
 }

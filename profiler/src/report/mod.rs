@@ -9,5 +9,6 @@ mod stacks;
 mod text;
 
 pub use explanation::{AtOnce, Breakdown, Breakdowns, Explanation, Latency, Lost, explain};
+pub use locks::{HolderUse, holders};
 pub use palette::{Palette, Tone};
 pub use text::{bar, causes, counted, paragraph, write_text};

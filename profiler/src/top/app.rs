@@ -13,7 +13,10 @@ use super::{
     theme::Theme,
     view::{View, ZOOM},
 };
-use crate::live::{Kept, Snapshot};
+use crate::{
+    live::{Kept, Snapshot},
+    units::Pid,
+};
 
 /// Buckets that a large step goes through time: half a minute.
 const LARGE: usize = 60;
@@ -31,6 +34,8 @@ pub enum Overlay {
     Explanation,
     /// One request.
     Request(Arc<Kept>),
+    /// The lock of a process, at an address.
+    Lock(Pid, u64),
 }
 
 /// What the terminal's side has to do.
@@ -178,7 +183,7 @@ impl App {
             MouseEventKind::ScrollUp => self.step(-1),
             MouseEventKind::ScrollDown => self.step(1),
             MouseEventKind::Down(MouseButton::Left) if event.row == 1 => {
-                let tab = tab_places().into_iter().find(|(_, place)| place.contains(&event.column));
+                let tab = tab_places(self.width).into_iter().find(|(_, place)| place.contains(&event.column));
                 self.show(tab?.0);
             }
             MouseEventKind::Down(MouseButton::Left) => {
@@ -251,9 +256,9 @@ impl App {
                         self.chosen[place] = 0;
                     }
                 } else if self.overlay.is_none()
-                    && let Some(kept) = self.screen.open(&self.view(theme))
+                    && let Some(overlay) = self.screen.open(&self.view(theme))
                 {
-                    self.lay_over(Overlay::Request(kept));
+                    self.lay_over(overlay);
                 }
             }
             Action::Back => {

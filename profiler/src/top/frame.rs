@@ -40,6 +40,10 @@ pub fn draw(app: &App, canvas: &mut Canvas) -> Rows {
             let count = super::screens::draw_request(kept, view.snapshot, app.scroll, &mut part);
             Rows { count, ..Rows::default() }
         }
+        Some(Overlay::Lock(pid, address)) => {
+            let count = super::screens::draw_lock((*pid, *address), &view, app.scroll, &mut part);
+            Rows { count, ..Rows::default() }
+        }
         Some(Overlay::Help) => Rows { count: help(app.scroll, &mut part), ..Rows::default() },
         Some(Overlay::Explanation) => {
             Rows { count: explanation(view.snapshot, app.scroll, &mut part), ..Rows::default() }
@@ -106,13 +110,17 @@ fn header(app: &App, view: &View, canvas: &mut Canvas) {
     }
 }
 
-/// Where each screen's tab begins and ends.
-pub fn tab_places() -> Vec<(Screen, std::ops::Range<u16>)> {
+/// Columns that tabs with a blank behind their numbers take.
+const ROOMY: u16 = 90;
+
+/// Where each screen's tab begins and ends on a screen of so many columns.
+pub fn tab_places(columns: u16) -> Vec<(Screen, std::ops::Range<u16>)> {
     let mut x = 0;
+    let number = if columns < ROOMY { 1 } else { 2 };
     SCREENS
         .iter()
         .map(|screen| {
-            let width = u16::try_from(screen.name().len()).unwrap_or(0) + 2;
+            let width = u16::try_from(screen.name().len()).unwrap_or(0) + number;
             let place = x..x + width;
             x += width + 1;
             (*screen, place)
@@ -122,11 +130,13 @@ pub fn tab_places() -> Vec<(Screen, std::ops::Range<u16>)> {
 
 fn tabs(chosen: Screen, canvas: &mut Canvas) {
     let theme = canvas.theme;
-    for (screen, place) in tab_places() {
+    for (screen, place) in tab_places(canvas.width()) {
         let style = if screen == chosen { theme.chosen() } else { theme.plain() };
         let number = if screen == chosen { style } else { theme.key() };
+        let name = screen.name();
+        let blank = if place.len() > name.len() + 1 { " " } else { "" };
         canvas.put(place.start, 1, screen.number(), number);
-        canvas.text(place.start + 1, 1, &format!(" {}", screen.name()), style);
+        canvas.text(place.start + 1, 1, &format!("{blank}{name}"), style);
     }
 }
 

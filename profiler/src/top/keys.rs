@@ -112,7 +112,7 @@ pub const KEYS: &[Key] = &[
         &[(KeyCode::Char('q'), Action::Quit)],
     ),
     key(
-        "1…8 0",
+        "0…9",
         "screen",
         "show a screen by its number",
         Place::Help,
@@ -125,6 +125,7 @@ pub const KEYS: &[Key] = &[
             (KeyCode::Char('6'), Action::Show(Screen::Scheduler)),
             (KeyCode::Char('7'), Action::Show(Screen::Connections)),
             (KeyCode::Char('8'), Action::Show(Screen::Flame)),
+            (KeyCode::Char('9'), Action::Show(Screen::Models)),
             (KeyCode::Char('0'), Action::Show(Screen::Health)),
         ],
     ),
@@ -192,7 +193,7 @@ pub const KEYS: &[Key] = &[
     key(
         "o",
         "order",
-        "another list or order: slowest or latest requests, threads by id or by CPU time",
+        "another list or order: slowest or latest requests, threads by id or by CPU time, a model's figures or its states",
         Place::Switches,
         &[(KeyCode::Char('o'), Action::Switch)],
     ),

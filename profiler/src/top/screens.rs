@@ -5,7 +5,9 @@ mod connections;
 mod flame;
 mod health;
 mod heat;
+mod lock;
 mod locks;
+mod models;
 mod overview;
 mod requests;
 mod scheduler;
@@ -14,12 +16,10 @@ mod threads;
 mod waterfall;
 
 pub use flame::chosen as chosen_function;
+pub use lock::draw as draw_lock;
 pub use waterfall::draw as draw_request;
 
-use std::sync::Arc;
-
-use super::{canvas::Canvas, keys::Place, view::View};
-use crate::live::Kept;
+use super::{app::Overlay, canvas::Canvas, keys::Place, view::View};
 
 /// A screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub enum Screen {
     Connections,
     /// Where in the code time is spent.
     Flame,
+    /// Servers side by side.
+    Models,
     /// Log and health.
     Health,
 }
@@ -54,6 +56,7 @@ pub const SCREENS: &[Screen] = &[
     Screen::Scheduler,
     Screen::Connections,
     Screen::Flame,
+    Screen::Models,
     Screen::Health,
 ];
 
@@ -69,6 +72,7 @@ impl Screen {
             Self::Scheduler => '6',
             Self::Connections => '7',
             Self::Flame => '8',
+            Self::Models => '9',
             Self::Health => '0',
         }
     }
@@ -84,6 +88,7 @@ impl Screen {
             Self::Scheduler => "Sched",
             Self::Connections => "Peers",
             Self::Flame => "Flame",
+            Self::Models => "Models",
             Self::Health => "Log",
         }
     }
@@ -93,9 +98,9 @@ impl Screen {
         match place {
             Place::Help => false,
             Place::Always => true,
-            Place::Lists => !matches!(self, Self::Overview | Self::Scheduler | Self::Health),
-            Place::Opens => matches!(self, Self::Requests | Self::Flame),
-            Place::Switches => matches!(self, Self::Requests | Self::Threads),
+            Place::Lists => !matches!(self, Self::Overview | Self::Scheduler | Self::Models | Self::Health),
+            Place::Opens => matches!(self, Self::Requests | Self::Locks | Self::Flame),
+            Place::Switches => matches!(self, Self::Requests | Self::Threads | Self::Models),
         }
     }
 
@@ -110,13 +115,20 @@ impl Screen {
             Self::Scheduler => scheduler::draw(view, canvas),
             Self::Connections => connections::draw(view, canvas),
             Self::Flame => flame::draw(view, canvas),
+            Self::Models => models::draw(view, canvas),
             Self::Health => health::draw(view, canvas),
         }
     }
 
-    /// The request of the chosen row.
-    pub fn open(self, view: &View) -> Option<Arc<Kept>> {
-        if self == Self::Requests { requests::listed(view).get(view.chosen).cloned() } else { None }
+    /// What the chosen row opens.
+    pub fn open(self, view: &View) -> Option<Overlay> {
+        match self {
+            Self::Requests => requests::listed(view).get(view.chosen).cloned().map(Overlay::Request),
+            Self::Locks => {
+                locks::listed(view).get(view.chosen).map(|(lock, _)| Overlay::Lock(lock.pid, lock.address))
+            }
+            _ => None,
+        }
     }
 }
 

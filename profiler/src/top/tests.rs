@@ -76,6 +76,23 @@ fn a_request_opens_as_it_was() {
     check_all("request", &mut app);
 }
 
+#[test]
+fn a_lock_opens_as_it_was() {
+    let mut app = App::new(testing::recorded(28));
+    press(&mut app, KeyCode::Char('4'));
+    press(&mut app, KeyCode::Enter);
+    check_all("lock", &mut app);
+}
+
+/// Where nobody runs servers side by side the screen says who does.
+#[test]
+fn without_models_the_screen_says_what_it_is_for() {
+    let snapshot = Snapshot { models: None, ..Snapshot::clone(&testing::recorded(5)) };
+    let mut app = App::new(Arc::new(snapshot));
+    press(&mut app, KeyCode::Char('9'));
+    assert!(text(&mut app, (80, 24)).contains("whywait race"));
+}
+
 /// The planted cause of each part is in the first sentence.
 #[test]
 fn the_overview_says_why() {

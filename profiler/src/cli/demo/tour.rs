@@ -3,11 +3,18 @@
 use std::{sync::mpsc::Sender, time::Duration};
 
 use anyhow::Result;
+use demo_servers::Model;
 
-use super::super::{helper::Helper, reference};
+use super::super::{
+    helper::Helper,
+    race::{Contender, Heat, Live, Track, hold},
+    reference,
+};
 use crate::{
-    live::Note,
+    live::{Note, Told},
     platform::{clock::monotonic, proc::cpu_count, signals::StopFlag},
+    race::{Conditions, Race},
+    units::Pid,
 };
 
 /// Connections at once.
@@ -77,26 +84,102 @@ const PARTS: &[Part] = &[
     },
 ];
 
-/// Runs the parts one after the other, again and again, until it is told to stop.
-///
-/// # Errors
-/// When the load generator does not start.
-pub fn run(address: &str, rate: f64, length: Duration, notes: &Sender<Note>, stop: &StopFlag) -> Result<()> {
-    for (number, part) in PARTS.iter().enumerate().cycle() {
-        if stop.is_set() {
-            break;
+/// What the last part is called, and what is to be seen in it.
+const MODELS: (&str, &str) = (
+    "models side by side",
+    "Servers of other concurrency models now answer the same mixture of requests, one after the other, as fast as they can: 9 shows what \
+     they make of it.",
+);
+/// For how long each of them is under load, at most.
+const EACH: Duration = Duration::from_secs(3);
+/// Connections at once in the last part.
+const RIVALS: u16 = 16;
+
+/// The tour of a server.
+pub struct Tour {
+    /// Where it listens.
+    pub address: String,
+    /// Its process, and what it is called.
+    pub server: (Pid, String),
+    /// The server that `/downstream` asks.
+    pub upstream: String,
+    /// Requests per second.
+    pub rate: f64,
+    /// How long each part takes.
+    pub length: Duration,
+    /// What stands side by side at the end.
+    pub models: Vec<Model>,
+}
+
+impl Tour {
+    /// Runs the parts one after the other, again and again, until it is told to stop.
+    ///
+    /// # Errors
+    /// When the load generator does not start.
+    pub fn run(&self, told: &Sender<Told>, stop: &StopFlag) -> Result<()> {
+        while !stop.is_set() {
+            for (number, part) in PARTS.iter().enumerate().take_while(|_| !stop.is_set()) {
+                announce(told, number, (part.title, part.text));
+                self.part(part, stop)?;
+            }
+            if !stop.is_set() {
+                announce(told, PARTS.len(), MODELS);
+                self.side_by_side(told, stop);
+            }
         }
-        let title = format!("{}/{} {}", number + 1, PARTS.len(), part.title);
-        let note = Note { at: monotonic(), title, text: part.text.to_owned() };
-        // Nobody listens any more only when the dashboard has been ended, which sets the flag.
-        let _sent = notes.send(note);
-        let mut load = Helper::prepare("the load generator", &load_arguments(part, address, rate, length))?;
+        Ok(())
+    }
+
+    fn part(&self, part: &Part, stop: &StopFlag) -> Result<()> {
+        let arguments = load_arguments(part, &self.address, self.rate, self.length);
+        let mut load = Helper::prepare("the load generator", &arguments)?;
         let neighbour = part.neighbour.then(neighbour).transpose()?;
         load.go()?;
         while !load.has_ended() && !stop.wait_timeout(POLL) {}
         drop(neighbour);
+        Ok(())
     }
-    Ok(())
+
+    /// Other models, each under the same load, as in a race.
+    fn side_by_side(&self, told: &Sender<Told>, stop: &StopFlag) {
+        let heats: Vec<Heat> = self
+            .models
+            .iter()
+            .map(|model| Heat { contender: Contender::Model(*model), setting: None })
+            .collect();
+        let duration = EACH.min(self.length);
+        let conditions = Conditions {
+            connections: RIVALS,
+            rate: 0.0,
+            duration_s: duration.as_secs_f64(),
+            keep_alive: false,
+            threads: None,
+            workers: None,
+            cpus: cpu_count(),
+            paths: vec!["/mix".to_owned()],
+        };
+        let track = Track {
+            conditions: conditions.clone(),
+            upstream: Some(self.upstream.clone()),
+            port: None,
+            perf: false,
+            duration,
+        };
+        let race = Race::new(conditions, None, heats.len());
+        hold(race, &track, &heats, stop, &mut Live::new(told.clone(), &heats));
+        let (pid, command) = self.server.clone();
+        tell(told, Told::Target { pid, command });
+    }
+}
+
+fn announce(told: &Sender<Told>, number: usize, (title, text): (&str, &str)) {
+    let title = format!("{}/{} {title}", number + 1, PARTS.len() + 1);
+    tell(told, Told::Note(Note { at: monotonic(), title, text: text.to_owned() }));
+}
+
+fn tell(told: &Sender<Told>, what: Told) {
+    // Nobody listens any more only when the dashboard has been ended, which sets the flag.
+    let _sent = told.send(what);
 }
 
 fn neighbour() -> Result<Helper> {

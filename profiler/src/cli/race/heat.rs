@@ -63,6 +63,14 @@ pub struct Heat {
     pub setting: Option<Setting>,
 }
 
+impl Heat {
+    /// What it is called, with its setting.
+    pub fn label(&self) -> String {
+        let setting = self.setting.map(|setting| format!(" {setting}"));
+        format!("{}{}", self.contender.name(), setting.unwrap_or_default())
+    }
+}
+
 /// What came of a run.
 pub struct Ran {
     /// Its figures.
@@ -86,11 +94,11 @@ pub struct Track {
 }
 
 impl Track {
-    /// Starts the server, puts it under load, watches it, and ends it.
+    /// Starts the server, tells its process once it listens, puts it under load, watches it, and ends it.
     ///
     /// # Errors
     /// When the server does not listen or ends under load, or whywait cannot attach.
-    pub fn run(&self, heat: &Heat, stop: &StopFlag) -> Result<Ran> {
+    pub fn run(&self, heat: &Heat, stop: &StopFlag, listens: &mut dyn FnMut(Pid)) -> Result<Ran> {
         let what = match &heat.contender {
             Contender::Model(model) => format!("the reference server {model}"),
             Contender::Own(server) => format!("the server {}", server.name),
@@ -105,6 +113,7 @@ impl Track {
             }
             Contender::Own(own) => self.start_own(&what, own, heat.setting, stop)?,
         };
+        listens(server.pid());
         let load = Helper::prepare("the load generator", &self.load_arguments(&address, heat.setting))?;
         let mut meter = Meter::new(server.pid(), perf);
         let Driven { observation, load } = driven::watch(&mut server, load, self.duration, stop, &mut meter)?;

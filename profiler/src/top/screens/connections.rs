@@ -1,8 +1,8 @@
-//! Who calls the target, and whom it calls.
+//! Who calls the target, and whom it calls; connections that wait to be accepted.
 
 use super::Rows;
 use crate::{
-    live::{PeerCell, Side},
+    live::{Backlog, PeerCell, Side},
     top::{
         canvas::{Align, Canvas, Column},
         view::View,
@@ -22,11 +22,82 @@ const COLUMNS: [Column; 9] = [
     ("out B/s", 11, Align::Right),
 ];
 
-pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
+/// Columns of a queue's bar.
+const GAUGE: u16 = 20;
+
+/// The accept queues; returns the row below.
+fn backlogs(view: &View, canvas: &mut Canvas) -> u16 {
+    let theme = canvas.theme;
+    let all = &view.snapshot.backlogs;
     let ports = &view.snapshot.target.ports;
-    let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
-    let listens = if ports.is_empty() { "no port that is seen".to_owned() } else { ports.join(", ") };
-    canvas.heading(0, &format!("Connections by peer, {}; listens on {listens}", view.numbers_words()));
+    if all.is_empty() {
+        let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+        let listens = if ports.is_empty() { "no port that is seen".to_owned() } else { ports.join(", ") };
+        canvas.heading(0, &format!("Listens on {listens}"));
+        return 1;
+    }
+    let most = usize::from(canvas.height() / 4).max(1);
+    let more = if all.len() > most { format!(" ({most} of {})", all.len()) } else { String::new() };
+    canvas.heading(0, &format!("Waiting to be accepted, now{more}"));
+    // What is full first.
+    let mut shown: Vec<&Backlog> = all.iter().collect();
+    shown.sort_by_key(|backlog| {
+        std::cmp::Reverse((backlog.has_been_full(), backlog.dropped > 0, backlog.most))
+    });
+    let mut y = 1;
+    for backlog in shown.into_iter().take(most) {
+        let full = backlog.has_been_full();
+        let style = if full || backlog.dropped > 0 { theme.bad() } else { theme.plain() };
+        let sockets = match backlog.sockets {
+            1 => String::new(),
+            count => format!(" ({count} sockets)"),
+        };
+        let x = canvas.text(0, y, &format!("{}{sockets} ", backlog.address), style);
+        let x = gauge(backlog, canvas, (x.max(24), y));
+        let words = format!(
+            "{} {} of {}, most in 10 s {}, {} refused",
+            if full { " FULL" } else { "" },
+            fmt_count(u64::from(backlog.queued)),
+            fmt_count(u64::from(backlog.limit)),
+            fmt_count(u64::from(backlog.most)),
+            fmt_count(backlog.dropped),
+        );
+        canvas.text(x, y, &words, style);
+        y += 1;
+    }
+    y + 1
+}
+
+/// A queue as a bar: what waits now, and the most that has waited.
+fn gauge(backlog: &Backlog, canvas: &mut Canvas, (x, y): (u16, u16)) -> u16 {
+    let width = if canvas.width() < 120 { GAUGE / 2 } else { GAUGE };
+    let columns = |count: u32| {
+        let share = f64::from(count) / f64::from(backlog.limit.max(1));
+        let columns = (share * f64::from(width)).ceil();
+        u16::try_from(rounded(columns)).unwrap_or(width).min(width)
+    };
+    let theme = canvas.theme;
+    for column in 0..width {
+        let (sign, style) = match column {
+            column if column < columns(backlog.queued) => ('█', theme.warn()),
+            column if column < columns(backlog.most) => ('▒', theme.warn()),
+            _ => ('·', theme.faint()),
+        };
+        canvas.put(x + column, y, sign, style);
+    }
+    x + width
+}
+
+pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
+    let top = backlogs(view, canvas);
+    let (width, height) = (canvas.width(), canvas.height());
+    let rows = peers(view, &mut canvas.part(0, top, width, height.saturating_sub(top)));
+    Rows { top: rows.top + top, ..rows }
+}
+
+/// Who is at the other end of connections.
+fn peers(view: &View, canvas: &mut Canvas) -> Rows {
+    canvas.heading(0, &format!("Connections by peer, {}", view.numbers_words()));
     let mut columns = COLUMNS;
     if canvas.width() < 100 {
         columns[0].1 = 7;

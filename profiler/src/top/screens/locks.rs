@@ -2,7 +2,7 @@
 
 use super::{Rows, waterfall::call_name};
 use crate::{
-    live::KnownLock,
+    live::{KnownLock, LockCell},
     top::{
         canvas::{Align, Canvas, Column},
         view::View,
@@ -40,9 +40,11 @@ fn known(lock: &KnownLock) -> String {
     parts.join(", ")
 }
 
-pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
-    canvas.heading(0, &format!("Locks that requests waited for, {}", view.numbers_words()));
-    canvas.columns(1, &COLUMNS);
+/// A row.
+type Cells = [String; COLUMNS.len()];
+
+/// Locks that are listed, most time first, with their rows.
+pub fn listed(view: &View) -> Vec<(LockCell, Cells)> {
     let span = &view.span;
     let holder = |tid| {
         let thread = view.snapshot.threads.iter().find(|thread| thread.tid == tid);
@@ -51,32 +53,36 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
             |thread| format!("{tid} {}", thread.name),
         )
     };
-    let locks: Vec<[String; 9]> = span
-        .locks
-        .iter()
-        .map(|lock| {
-            let waits = &lock.waits;
-            [
-                lock.pid.to_string(),
-                format!("{:#x}", lock.address),
-                format!("{:.1}", span.per_second(waits.count)),
-                fmt_us(waits.total as f64 / 1e3),
-                fmt_percent(waits.total as f64 / span.requests.total.max(1) as f64),
-                fmt_us(waits.total as f64 / waits.count.max(1) as f64 / 1e3),
-                fmt_us(waits.max as f64 / 1e3),
-                fmt_count(u64::from(lock.at_once)),
-                holder(lock.holder),
-            ]
-        })
-        .filter(|cells| view.wants(&cells.join(" ")))
-        .collect();
+    let row = |lock: &LockCell| {
+        let waits = &lock.waits;
+        let cells = [
+            lock.pid.to_string(),
+            format!("{:#x}", lock.address),
+            format!("{:.1}", span.per_second(waits.count)),
+            fmt_us(waits.total as f64 / 1e3),
+            fmt_percent(waits.total as f64 / span.requests.total.max(1) as f64),
+            fmt_us(waits.total as f64 / waits.count.max(1) as f64 / 1e3),
+            fmt_us(waits.max as f64 / 1e3),
+            fmt_count(u64::from(lock.at_once)),
+            holder(lock.holder),
+        ];
+        (*lock, cells)
+    };
+    span.locks.iter().map(row).filter(|(_, cells)| view.wants(&cells.join(" "))).collect()
+}
+
+pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
+    canvas.heading(0, &format!("Locks that requests waited for, {}", view.numbers_words()));
+    canvas.columns(1, &COLUMNS);
+    let locks = listed(view);
     let rows = Rows::new(locks.len(), 2, canvas.height(), view.chosen);
-    for (y, (place, cells)) in (2..canvas.height()).zip(locks.iter().enumerate().skip(rows.first)) {
+    for (y, (place, (lock, cells))) in (2..canvas.height()).zip(locks.iter().enumerate().skip(rows.first)) {
         let style = if place == view.chosen { canvas.theme.chosen() } else { canvas.theme.plain() };
         let x = canvas.cells(y, &COLUMNS, cells, style);
         let length = u16::try_from(cells[COLUMNS.len() - 1].chars().count()).unwrap_or(0);
-        let lock = view.snapshot.locks.iter().find(|lock| cells[1] == format!("{:#x}", lock.address));
-        if let Some(lock) = lock {
+        let known_lock =
+            view.snapshot.locks.iter().find(|known| (known.pid, known.address) == (lock.pid, lock.address));
+        if let Some(lock) = known_lock {
             canvas.text(x + length + 2, y, &known(lock), canvas.theme.faint());
         }
     }
