@@ -59,7 +59,7 @@ impl RequestLog {
                 sink: Some(Box::new(move |request| drop(sender.send(request.clone())))),
                 record: None,
             };
-            observe(target, plan, &until).expect("attaching").loss.total()
+            observe(target, plan, &until).expect("attaching").facts.loss.total()
         });
         let log = Self { stop: StopFlagOnDrop(stop), requests, thread };
         attached.recv_timeout(patience(ATTACH)).expect("whywait attaches in time");
