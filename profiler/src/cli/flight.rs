@@ -60,6 +60,8 @@ pub fn run(
         asked,
         path: flight.path,
         number: 0,
+        length: flight.ring.length,
+        written: None,
         commands,
         began: Instant::now(),
         duration: flight.duration,
@@ -95,6 +97,8 @@ struct Watch {
     asked: Arc<AtomicBool>,
     path: PathBuf,
     number: u32,
+    length: Duration,
+    written: Option<Instant>,
     commands: mpsc::Sender<Command>,
     began: Instant,
     duration: Option<Duration>,
@@ -105,6 +109,10 @@ impl Watch {
     fn look(&mut self, snapshot: &Snapshot) {
         let mut reasons: Vec<String> =
             self.armed.iter_mut().filter_map(|armed| armed.look(snapshot)).collect();
+        // What has just been written would be written again.
+        if self.written.is_some_and(|written| written.elapsed() < self.length) {
+            reasons.clear();
+        }
         if self.asked.swap(false, Ordering::Relaxed) {
             reasons.push("SIGUSR1".to_owned());
         }
@@ -113,6 +121,7 @@ impl Watch {
             eprintln!("{}; writing {}", reasons.join("; "), path.display());
             // The run outlives this.
             let _over = self.commands.send(Command::Write(path));
+            self.written = Some(Instant::now());
         }
         let over = self.duration.is_some_and(|duration| self.began.elapsed() >= duration);
         if over || snapshot.status == Status::Ended {

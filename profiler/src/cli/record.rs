@@ -40,7 +40,7 @@ pub struct Args {
     /// Let FILE.1, FILE.2 and so on be the files before, and keep so many of them; without this, a full file ends the recording
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     keep: Option<u32>,
-    /// Flight recorder: hold the last seconds in memory, and write them to FILE.1, FILE.2… on SIGUSR1 or a trigger
+    /// Flight recorder: hold the last seconds in memory, and write them to FILE.1, FILE.2… on SIGUSR1, or on a trigger if so much time has passed since the last file
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with_all = ["max_size", "max_time", "keep"])]
     ring: Option<Duration>,
     /// Memory of the flight recorder, at most

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     decode::{End, with_callers},
+    platform::signals::survive_file_limit,
     stacks::Named,
 };
 
@@ -278,7 +279,9 @@ fn hold<F: Serialize>(ring: &mut Ring, message: Message<F>) -> Option<Result<Pat
 
 /// Creates a file and writes its beginning.
 fn begin(path: &Path, preamble: &Preamble) -> Result<Writer<File>, RecordError> {
-    let file = File::create(path).map_err(|cause| RecordError::Create { path: path.to_owned(), cause })?;
+    let file = survive_file_limit()
+        .and_then(|()| File::create(path))
+        .map_err(|cause| RecordError::Create { path: path.to_owned(), cause })?;
     Writer::begin(file, preamble).map_err(|cause| RecordError::Write { path: path.to_owned(), cause })
 }
 
