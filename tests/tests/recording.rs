@@ -149,6 +149,80 @@ fn a_full_disk_ends_the_recording_and_not_the_target() {
     assert_eq!(client.ask("/plaintext"), b"Hello, World!", "the target goes on");
 }
 
+/// Each file of several is a recording of its own: of its part of the time, with everything in it, and the oldest are gone.
+#[test]
+fn files_of_a_bounded_size_follow_one_another() {
+    let Some(_serial) = kernel_test() else { return };
+    let (dir, user) = (open_dir(), User::new());
+    let file = dir.path().join("f");
+    let server = DemoServer::start("thread-pool", &[]);
+    let mut client = Client::connect(&server.address().to_string());
+    client.ask("/plaintext");
+    let (pid, path) = (server.pid().to_string(), text(&file));
+    let recording =
+        Whywait::attach(&["record", "--pid", &pid, "-o", path, "--max-size", "64K", "--keep", "2"]);
+    let numbered = |number: u32| dir.path().join(format!("f.{number}"));
+    let turned = wait_until(patience(Duration::from_secs(30)), || {
+        for _ in 0..100 {
+            client.ask("/plaintext");
+        }
+        numbered(2).exists()
+    });
+    assert!(turned, "there is no third file");
+    recording.signal(Signal::INT);
+    assert!(recording.end(Duration::ZERO).status.success());
+    assert!(!numbered(3).exists());
+    for file in [file, numbered(1), numbered(2)] {
+        let report = report(&user, &file);
+        let requests = &report["requests"];
+        assert_eq!(report["missing"], Value::Array(Vec::new()));
+        assert_eq!(report["lost"]["missing"], 0, "a file begins with what was there: {}", report["lost"]);
+        // The one connection was opened long before the later files: it is known to them all.
+        assert!(requests["count"].as_u64().unwrap() > 0 && requests["without_arrival"] == 0, "{requests}");
+        assert_eq!(report["threads"][0]["name"].as_str().map(str::is_empty), Some(false));
+    }
+}
+
+/// A flight recorder writes what has led up to a slow request, and no more than that; a signal has it write once more.
+#[test]
+fn a_flight_recorder_writes_what_led_up_to_a_slow_request() {
+    let Some(_serial) = kernel_test() else { return };
+    let (dir, user) = (open_dir(), User::new());
+    let file = dir.path().join("f");
+    let server = DemoServer::start("thread-pool", &[]);
+    let (pid, path) = (server.pid().to_string(), text(&file));
+    let recording =
+        Whywait::attach(&["record", "--pid", &pid, "-o", path, "--ring", "3600", "--on", "request>200ms"]);
+    let mut client = Client::connect(&server.address().to_string());
+    let ask = |client: &mut Client, number: u32| {
+        for _ in 0..number {
+            client.ask("/plaintext");
+        }
+    };
+    ask(&mut client, 200);
+    let written = |number: u32| dir.path().join(format!("f.{number}"));
+    assert!(!written(1).exists(), "nothing was slow");
+    client.ask("/sleep?ms=300");
+    // A request is over when the next one is read.
+    let met = wait_until(patience(Duration::from_secs(10)), || {
+        ask(&mut client, 1);
+        written(1).exists()
+    });
+    assert!(met, "no file is written");
+    recording.signal(Signal::USR1);
+    assert!(wait_until(patience(Duration::from_secs(10)), || written(2).exists()), "no file on the signal");
+    recording.signal(Signal::INT);
+    let ended = recording.end(Duration::ZERO);
+    assert!(ended.status.success() && ended.stderr.contains("request>200 ms: "), "{}", ended.stderr);
+    for number in [1, 2] {
+        let report = report(&user, &written(number));
+        assert!(report["requests"]["count"].as_u64().unwrap() > 200, "{}", report["requests"]);
+        let slowest = report["requests"]["latency_us"]["max"].as_f64().unwrap();
+        assert!(slowest >= 300_000.0, "the slow request is in file {number}: {slowest}");
+        assert_eq!(report["missing"], Value::Array(Vec::new()));
+    }
+}
+
 /// What is no recording, or none of this version, is refused by a sentence that names the file.
 #[test]
 fn what_is_no_recording_is_refused() {

@@ -7,6 +7,7 @@ mod load_ceiling;
 mod matrix;
 mod overhead;
 mod process;
+mod replay_speed;
 mod setup;
 mod test;
 mod tree;
@@ -39,6 +40,8 @@ enum Task {
     LoadCeiling(load_ceiling::Args),
     /// Hold what whywait finds against what the reference servers say about themselves
     Truth(truth::Args),
+    /// Measure what recordings weigh and how fast they are replayed
+    ReplaySpeed(replay_speed::Args),
     /// Run the tests on other kernels, in virtual machines
     Matrix(matrix::Args),
     /// Do what the continuous integration does
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Dashboard(args) => dashboard::run(&args).map(|()| done),
         Task::LoadCeiling(args) => load_ceiling::run(&args).map(|()| done),
         Task::Truth(args) => truth::run(&args).map(|()| done),
+        Task::ReplaySpeed(args) => replay_speed::run(&args).map(|()| done),
         Task::Matrix(args) => matrix::run(&args),
         Task::Ci => ci::run().map(|()| done),
     };

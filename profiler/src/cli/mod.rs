@@ -5,6 +5,7 @@ mod doctor;
 mod driven;
 mod duration;
 mod explain;
+mod flight;
 mod helper;
 mod model;
 mod privileges;

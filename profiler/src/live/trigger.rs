@@ -26,8 +26,8 @@ const FEWEST: u64 = 20;
 pub enum Trigger {
     /// A quantile of the latency is longer.
     Quantile {
-        /// Its share, from 0 to 1.
-        share: f64,
+        /// Which, in percent.
+        percent: f64,
         /// Than so many nanoseconds.
         than: u64,
     },
@@ -79,23 +79,21 @@ impl FromStr for Trigger {
             return Ok(Self::Request { than: nanos(than.trim())? });
         }
         let percent = what.strip_prefix('p').ok_or_else(|| TriggerError::Form(text.to_owned()))?;
-        let share: f64 = match percent {
+        let percent: f64 = match percent {
             "999" => 99.9,
             percent => percent.parse().map_err(|_| TriggerError::Quantile(what.to_owned()))?,
         };
-        if !(1.0..100.0).contains(&share) {
+        if !(1.0..100.0).contains(&percent) {
             return Err(TriggerError::Quantile(what.to_owned()));
         }
-        Ok(Self::Quantile { share: share / 100.0, than: nanos(than.trim())? })
+        Ok(Self::Quantile { percent, than: nanos(than.trim())? })
     }
 }
 
 impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Quantile { share, than } => {
-                write!(f, "p{}>{}", (share * 1e6).round() / 1e4, fmt_us(*than as f64 / 1e3))
-            }
+            Self::Quantile { percent, than } => write!(f, "p{percent}>{}", fmt_us(*than as f64 / 1e3)),
             Self::Request { than } => write!(f, "request>{}", fmt_us(*than as f64 / 1e3)),
             Self::Finding(id) => write!(f, "finding={}", id.id()),
         }
@@ -145,12 +143,12 @@ impl Armed {
     /// Looks at a snapshot; why it is time to write, if it is.
     pub fn look(&mut self, snapshot: &Snapshot) -> Option<String> {
         let why = match &self.trigger {
-            Trigger::Quantile { share, than } => {
+            Trigger::Quantile { percent, than } => {
                 let mut latencies = Latencies::default();
                 snapshot.buckets.iter().rev().take(BUCKETS).for_each(|b| latencies.merge(&b.latencies));
                 let enough =
-                    (latencies.count() as f64 * (1.0 - share)).ceil() >= 1.0 && latencies.count() >= FEWEST;
-                let time = latencies.quantile(*share);
+                    latencies.count() >= FEWEST && latencies.count() as f64 * (100.0 - percent) >= 100.0;
+                let time = latencies.quantile(percent / 100.0);
                 (enough && time > *than as f64).then(|| fmt_us(time / 1e3))
             }
             Trigger::Request { than } => {
@@ -170,7 +168,7 @@ impl Armed {
                     snapshot.explanation.as_ref().filter(|_| snapshot.explained > self.explained)?;
                 self.explained = snapshot.explained;
                 let found = explanation.findings.iter().find(|finding| finding.id == *id);
-                found.map(|finding| finding.summary.clone())
+                found.map(|finding| finding.summary.trim_end_matches('.').to_owned())
             }
         };
         let before = std::mem::replace(&mut self.met, why.is_some());
@@ -190,8 +188,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         for (text, trigger) in [
-            ("p99>20ms", Trigger::Quantile { share: 0.99, than: 20 * MS }),
-            ("p99.9 > 1.5s", Trigger::Quantile { share: 0.999, than: 1_500 * MS }),
+            ("p99>20ms", Trigger::Quantile { percent: 99.0, than: 20 * MS }),
+            ("p99.9 > 1.5s", Trigger::Quantile { percent: 99.9, than: 1_500 * MS }),
             ("request>500ms", Trigger::Request { than: 500 * MS }),
             ("request>250us", Trigger::Request { than: 250_000 }),
             ("finding=lock_contention", Trigger::Finding(FindingId::LockContention)),
@@ -232,7 +230,7 @@ mod tests {
         let mut armed = Armed::new("p90>20ms".parse().unwrap());
         let (slow, fast) = ([30 * MS; 30], [MS; 600]);
         assert_eq!(armed.look(&snapshot(&[&fast])), None);
-        assert!(armed.look(&snapshot(&[&slow])).is_some_and(|why| why.starts_with("p90>20 ms: ")));
+        assert!(armed.look(&snapshot(&[&slow])).is_some_and(|why| why.starts_with("p90>20.0 ms: ")));
         assert_eq!(armed.look(&snapshot(&[&slow, &slow])), None);
         assert_eq!(armed.look(&snapshot(&[&slow, &slow, &fast])), None);
         assert!(armed.look(&snapshot(&[&slow])).is_some());

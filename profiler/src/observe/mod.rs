@@ -4,8 +4,8 @@ mod backlogs;
 mod beside;
 mod explainer;
 mod facts;
-mod known;
 mod live;
+mod live_record;
 mod neighbours;
 mod observation;
 mod outside;
@@ -17,6 +17,7 @@ mod slice;
 
 pub use facts::Facts;
 pub use live::{LivePlan, live, named};
+pub use live_record::{Command, LiveRecord};
 pub use observation::Observation;
 pub use pipeline::{Pipeline, Sink};
 pub use record::RecordPlan;

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use signal_hook::SigId;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::{Handle, Signals};
 
 /// Tells that it is time to stop. Clones share one flag; once set it stays so.
@@ -57,6 +57,14 @@ impl Drop for Catcher {
             let _ = thread.join();
         }
     }
+}
+
+/// Lets a write beyond the limit of a file's size (`RLIMIT_FSIZE`) fail, instead of ending the process.
+///
+/// # Errors
+/// When the system refuses the handler.
+pub fn survive_file_limit() -> io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(|_| ())
 }
 
 impl StopFlag {
