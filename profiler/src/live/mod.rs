@@ -19,6 +19,7 @@ mod tests;
 mod threads;
 
 pub use bucket::{Bucket, CallCell, Group, KEPT, LENGTH, LockCell, PeerCell, RouteCell, Switches, Waits};
+pub(crate) use connections::Connections;
 pub use connections::{Peer, Side};
 pub use correlate::{Link, Series, links};
 pub use history::History;

@@ -10,6 +10,6 @@ mod run;
 mod slice;
 
 pub use live::{LivePlan, live, named};
-pub use pipeline::{Pipeline, Sink};
+pub use pipeline::{Listener, Pipeline, Sink};
 pub use run::{Observation, ObserveError, Plan, observe};
 pub use slice::Slice;

@@ -48,7 +48,7 @@ pub struct Plan {
     pub duration: Option<Duration>,
     /// Called once, when everything is attached.
     pub attached: Box<dyn FnOnce(&Resolved)>,
-    /// Takes each finished request.
+    /// Is told what happens.
     pub sink: Option<Sink>,
 }
 

@@ -1,0 +1,113 @@
+//! A recording in the formats of other tools. Each exporter writes while the recording is read, and keeps no more than it must.
+//!
+//! An [`Exporter`] is fed with what goes through a pipeline: events in order and finished requests. What only the end of a recording
+//! tells (locks, names of functions) comes with [`Exporter::finish`].
+
+mod relay;
+mod stretches;
+mod tables;
+mod wall;
+
+#[cfg(test)]
+mod testing;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use parquet::errors::ParquetError;
+use thiserror::Error;
+
+pub use relay::Export;
+pub use stretches::{Stretch, Stretches};
+pub use tables::{Destination, Encoding, Table, Tables};
+pub use wall::WallClock;
+
+use crate::{
+    clock::{Request, RequestId},
+    decode::Event,
+    observe::Pipeline,
+    stacks::{Code, Stacks},
+    units::Ns,
+};
+
+/// Writes a recording in a format.
+pub trait Exporter: Send {
+    /// Takes an event; `serving` is the request that its thread works for by what is known before it.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn event(&mut self, _event: &Event, _serving: Option<RequestId>) -> Result<(), ExportError> {
+        Ok(())
+    }
+
+    /// Takes a finished request.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn request(&mut self, _request: &Request) -> Result<(), ExportError> {
+        Ok(())
+    }
+
+    /// Writes what the end tells, and ends the output.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn finish(self: Box<Self>, end: End<'_>) -> Result<(), ExportError>;
+}
+
+/// What the end of a recording tells.
+pub struct End<'a> {
+    /// Through which it went.
+    pub pipeline: &'a Pipeline,
+    /// Where in the code requests spent their time.
+    pub stacks: &'a Stacks,
+    /// Where records found no room in the ring.
+    pub lost: &'a [Lost],
+    /// Names functions.
+    pub code: &'a mut dyn Code,
+}
+
+/// Records that found no room in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// They were lost between this moment…
+    pub from: Ns,
+    /// …and this one.
+    pub to: Ns,
+    /// How many.
+    pub records: u64,
+}
+
+/// An export that cannot go on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The output cannot be written.
+    #[error("cannot write the export: {0}")]
+    Output(#[from] io::Error),
+    /// A file of it cannot be made.
+    #[error("cannot make {}: {cause}", path.display())]
+    File {
+        /// The file, or folder.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// No request has the route that was asked for.
+    #[error("no request has the route {route}: `whywait report` lists those that there are")]
+    NoSuchRoute {
+        /// The route.
+        route: String,
+    },
+    /// A table cannot be written.
+    #[error("cannot write the export: {0}")]
+    Parquet(#[from] ParquetError),
+}
+
+impl ExportError {
+    fn at(path: &Path, cause: io::Error) -> Self {
+        Self::File { path: path.to_owned(), cause }
+    }
+}
