@@ -3,8 +3,15 @@
 //! An [`Exporter`] is fed with what goes through a pipeline: events in order and finished requests. What only the end of a recording
 //! tells (locks, names of functions) comes with [`Exporter::finish`].
 
+mod firefox;
+mod jsonl;
+mod otlp;
+mod perfetto;
+mod pprof;
+mod profiles;
 mod relay;
 mod stretches;
+mod svg;
 mod tables;
 mod wall;
 
@@ -19,6 +26,12 @@ use std::{
 use parquet::errors::ParquetError;
 use thiserror::Error;
 
+pub use firefox::Firefox;
+pub use jsonl::JsonLines;
+pub use otlp::{Endpoint, Otlp, Receiver};
+pub use perfetto::Perfetto;
+pub use pprof::Pprof;
+pub use profiles::{Form, Profiles};
 pub use relay::Export;
 pub use stretches::{Stretch, Stretches};
 pub use tables::{Destination, Encoding, Table, Tables};
@@ -28,7 +41,7 @@ use crate::{
     clock::{Request, RequestId},
     decode::Event,
     observe::Pipeline,
-    stacks::{Code, Stacks},
+    stacks::{Code, Stacks, StateStacks},
     units::Ns,
 };
 
@@ -67,6 +80,27 @@ pub struct End<'a> {
     pub lost: &'a [Lost],
     /// Names functions.
     pub code: &'a mut dyn Code,
+    /// The route that alone is exported, or all.
+    pub route: Option<&'a str>,
+}
+
+impl End<'_> {
+    /// Profiles of the routes that are exported; of all requests together where no route is known.
+    fn stacks_of_routes(&self) -> Stacks {
+        let by_route = self.stacks.states.iter().any(|state| state.route.is_some());
+        let wanted = |state: &&StateStacks| {
+            state.route.is_some() == by_route
+                && self
+                    .route
+                    .is_none_or(|wanted| state.route.as_deref().is_some_and(|route| is_route(route, wanted)))
+        };
+        Stacks { states: self.stacks.states.iter().filter(wanted).cloned().collect(), ..Stacks::default() }
+    }
+}
+
+/// Whether a route is the one that is asked for, by its whole name or by its path alone.
+fn is_route(route: &str, wanted: &str) -> bool {
+    route == wanted || route.split_once(' ').is_some_and(|(_, path)| path == wanted)
 }
 
 /// Records that found no room in the ring.
@@ -85,7 +119,7 @@ pub struct Lost {
 #[non_exhaustive]
 pub enum ExportError {
     /// The output cannot be written.
-    #[error("cannot write the export: {0}")]
+    #[error(transparent)]
     Output(#[from] io::Error),
     /// A file of it cannot be made.
     #[error("cannot make {}: {cause}", path.display())]
@@ -101,8 +135,16 @@ pub enum ExportError {
         /// The route.
         route: String,
     },
+    /// The receiver of the spans cannot be reached, or does not take them.
+    #[error("cannot send spans to {url}: {cause}; is a collector listening there for OTLP by HTTP?")]
+    Endpoint {
+        /// Its address.
+        url: String,
+        /// Why.
+        cause: String,
+    },
     /// A table cannot be written.
-    #[error("cannot write the export: {0}")]
+    #[error(transparent)]
     Parquet(#[from] ParquetError),
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{End, ExportError, Exporter};
+use super::{End, ExportError, Exporter, is_route};
 use crate::{
     clock::{Request, RequestId},
     decode::{Event, Route},
@@ -73,13 +73,9 @@ impl Relay {
         }
     }
 
-    /// Whether the route is the one that is exported, by its whole name or by its path alone.
+    /// Whether requests of the route are exported.
     fn is_wanted(&self, route: Option<&Route>) -> bool {
-        self.route.as_ref().is_none_or(|wanted| {
-            route.is_some_and(|route| {
-                **route == **wanted || route.split_once(' ').is_some_and(|(_, path)| path == wanted)
-            })
-        })
+        self.route.as_ref().is_none_or(|wanted| route.is_some_and(|route| is_route(route, wanted)))
     }
 }
 

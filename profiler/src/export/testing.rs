@@ -129,6 +129,6 @@ pub fn export(exporter: impl Exporter + 'static) {
     let export = Export::new(Box::new(exporter), None);
     let pipeline = run(export.sink());
     let stacks = stacks();
-    let end = End { pipeline: &pipeline, stacks: &stacks, lost: &LOST, code: &mut Numbered };
+    let end = End { pipeline: &pipeline, stacks: &stacks, lost: &LOST, code: &mut Numbered, route: None };
     assert_eq!(export.finish(end).unwrap(), requests().len() as u64);
 }

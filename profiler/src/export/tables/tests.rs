@@ -65,7 +65,7 @@ fn parquet_has_the_rows_of_csv() {
         let bytes = one(Encoding::Parquet, table).bytes();
         let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
         let csv = rows(&text);
-        assert_eq!(reader.metadata().file_metadata().num_rows() as usize, csv.len(), "{table:?}");
+        assert_eq!(usize::try_from(reader.metadata().file_metadata().num_rows()), Ok(csv.len()), "{table:?}");
         for (row, parsed) in reader.get_row_iter(None).unwrap().zip(csv) {
             for (name, field) in row.unwrap().get_column_iter() {
                 let same = match field {
