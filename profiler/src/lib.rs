@@ -6,6 +6,7 @@
 //! kernel ──ring──▶ decode ──▶ clock ──▶ window ──▶ report
 //! ```
 
+mod bytes;
 pub mod cli;
 pub mod clock;
 pub mod cpu;

@@ -71,6 +71,7 @@ pub fn watch(
             let _sent = tell.send(());
         }),
         sink: None,
+        record: None,
     };
     thread::scope(|scope| {
         let over = &over;

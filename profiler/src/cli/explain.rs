@@ -12,12 +12,13 @@ use anyhow::{Context, Result};
 
 use super::{duration::seconds, privileges, target::TargetArgs};
 use crate::{
-    observe::{Plan, observe},
+    observe::{Plan, RecordPlan, observe},
     platform::{
         signals::StopFlag,
         target::{Resolved, resolve},
     },
-    report::{Palette, explain, write_text},
+    recording::Limits,
+    report::{Explanation, Palette, explain, write_text},
     stacks::write_folded,
 };
 
@@ -35,6 +36,9 @@ pub struct Args {
     /// Write the stacks of each route and state to this file, folded, as flame-graph programs read them
     #[arg(long, value_name = "FILE", conflicts_with = "no_stacks")]
     folded: Option<PathBuf>,
+    /// Write down what was seen to this file as well, for `whywait report`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -47,26 +51,35 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let duration = args.duration.or_else(|| spec.command.is_empty().then_some(Duration::from_secs(5)));
     let resolved = resolve(&spec)?;
     privileges::check()?;
-    let plan = Plan { spec, options, duration, attached: Box::new(tell_attached), sink: None };
+    let record = args.record.map(|path| RecordPlan { path, limits: Limits::default() });
+    let plan = Plan { spec, options, duration, attached: Box::new(tell_attached), sink: None, record };
     let observation = observe(resolved, plan, &stop)?;
     if let Some(path) = &args.folded {
         let write =
             File::create(path).and_then(|file| write_folded(&observation.stacks, &mut BufWriter::new(file)));
         write.with_context(|| format!("cannot write the stacks to {}", path.display()))?;
     }
-    let explanation = explain(&observation);
-    let mut out = io::stdout().lock();
-    if args.json {
-        serde_json::to_writer_pretty(&mut out, &explanation)?;
-        writeln!(out)?;
-    } else {
-        write_text(&explanation, Palette::of_stdout(), &mut out)?;
-    }
+    print(&explain(&observation), args.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Prints an explanation as text, or as one JSON object.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn print(explanation: &Explanation, json: bool) -> Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut out, explanation)?;
+        writeln!(out)?;
+    } else {
+        write_text(explanation, Palette::of_stdout(), &mut out)?;
+    }
+    Ok(())
+}
+
 /// One line on standard error: what is watched, so that a script knows when to begin.
-fn tell_attached(target: &Resolved) {
+pub fn tell_attached(target: &Resolved) {
     let count = target.pids.len();
     let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
     let first = target.pids.first().map_or(0, |pid| pid.0);

@@ -9,7 +9,10 @@ mod helper;
 mod model;
 mod privileges;
 mod race;
+mod record;
 mod reference;
+mod report;
+mod size;
 mod target;
 mod top;
 
@@ -34,6 +37,10 @@ enum Command {
     Top(top::Args),
     /// Watch a server for a while, then say why its requests wait
     Explain(explain::Args),
+    /// Watch a server and write down what is seen, to be explained later and elsewhere
+    Record(record::Args),
+    /// Say why requests waited, from a recording
+    Report(report::Args),
     /// Put a changing load on a reference server and show why its requests wait: what whywait is, in a few minutes
     Demo(demo::Args),
     /// Run every reference server under the same load: one table of what each concurrency model costs
@@ -55,6 +62,8 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Top(args) => top::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Record(args) => record::run(args),
+        Command::Report(args) => report::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Race(args) => race::run(&args),
         Command::Doctor(args) => doctor::run(&args),

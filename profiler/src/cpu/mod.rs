@@ -16,10 +16,13 @@ pub use waits::CpuWaits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::units::Pid;
 
 /// What is known of a process that had a CPU.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Neighbour {
     /// Its name; empty where it ended before it could be asked.
     pub name: String,
@@ -32,7 +35,8 @@ pub struct Neighbour {
 }
 
 /// What is read from outside.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Outside {
     /// Processes that had a CPU.
     pub neighbours: BTreeMap<Pid, Neighbour>,

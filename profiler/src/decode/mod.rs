@@ -6,10 +6,12 @@ mod order;
 mod parse;
 mod route;
 mod stack;
+mod walked;
 
 pub use event::{ConnId, Event, What};
 pub use gaps::Gaps;
 pub use order::Reorder;
 pub use parse::{DecodeError, decode};
 pub use route::{Route, Routes};
-pub use stack::{End, RawStack, StackEvent, StackId, Taken, Trace, Traces, Unwind};
+pub use stack::{End, MadeOf, RawStack, StackEvent, StackId, Taken, Trace, Traces, Unwind};
+pub use walked::with_callers;

@@ -9,6 +9,7 @@ use super::{
     Routes,
     event::{Event, What},
     stack::StackEvent,
+    walked,
 };
 use crate::units::{Ns, Pid, Tid};
 
@@ -55,6 +56,7 @@ pub fn decode(bytes: &[u8], routes: &mut Routes) -> Result<Event, DecodeError> {
             What::ThreadEnd
         }
         kind::STACK => What::Stack(StackEvent::read(&read::<Stack>(header.kind, bytes)?)),
+        walked::KIND => What::Stack(walked::read(&header, bytes)?),
         kind => return Err(DecodeError::UnknownKind { kind }),
     };
     Ok(Event {
@@ -76,7 +78,7 @@ fn read<T: Plain>(kind: u16, bytes: &[u8]) -> Result<T, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::Taken;
+    use crate::decode::{MadeOf, Taken};
     use proptest::prelude::*;
     use whywait_ebpf::abi::{KERNEL_FRAMES, STACK_BYTES, taken};
 
@@ -131,7 +133,7 @@ mod tests {
         let event = decode(record.as_bytes(), &mut Routes::default()).unwrap();
         let What::Stack(stack) = event.what else { panic!("{:?}", event.what) };
         assert_eq!((stack.taken, stack.at, stack.other, stack.futex), (Taken::Waker, Ns(5), Tid(4), 9));
-        let raw = stack.raw.unwrap();
+        let Some(MadeOf::Copy(raw)) = stack.made_of else { panic!("{:?}", stack.made_of) };
         assert_eq!(raw.registers, [1, 2, 3]);
         assert_eq!((raw.kernel.len(), raw.bytes), (KERNEL_FRAMES, vec![8; 16]));
     }

@@ -33,6 +33,16 @@ pub enum Taken {
     OnCpu,
 }
 
+impl Taken {
+    pub(super) fn of(how: u8) -> Self {
+        match how {
+            abi::taken::OFF_CPU => Self::OffCpu,
+            abi::taken::WAKER => Self::Waker,
+            _ => Self::OnCpu,
+        }
+    }
+}
+
 /// A stack as the kernel sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawStack {
@@ -42,6 +52,15 @@ pub struct RawStack {
     pub kernel: Vec<u64>,
     /// The thread's stack, from the stack pointer on.
     pub bytes: Vec<u8>,
+}
+
+/// What a stack's number stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MadeOf {
+    /// A copy in which the callers are still to be found.
+    Copy(Box<RawStack>),
+    /// Callers that were found already.
+    Callers(Box<Trace>),
 }
 
 /// A stack was taken.
@@ -58,7 +77,7 @@ pub struct StackEvent {
     /// Its number; `None` before [`Traces::number`], and beyond the number of stacks that are told apart.
     pub id: Option<StackId>,
     /// What it was made of, until it has its number.
-    pub raw: Option<Box<RawStack>>,
+    pub made_of: Option<MadeOf>,
 }
 
 impl StackEvent {
@@ -66,20 +85,16 @@ impl StackEvent {
         let kernel = usize::from(record.kernel_len).min(abi::KERNEL_FRAMES);
         let bytes = usize::from(record.bytes_len).min(abi::STACK_BYTES);
         Self {
-            taken: match record.how {
-                abi::taken::OFF_CPU => Taken::OffCpu,
-                abi::taken::WAKER => Taken::Waker,
-                _ => Taken::OnCpu,
-            },
+            taken: Taken::of(record.how),
             at: Ns(record.at),
             futex: record.futex,
             other: Tid(record.other),
             id: None,
-            raw: Some(Box::new(RawStack {
+            made_of: Some(MadeOf::Copy(Box::new(RawStack {
                 registers: [record.ip, record.sp, record.bp],
                 kernel: record.kernel[..kernel].to_vec(),
                 bytes: record.bytes[..bytes].to_vec(),
-            })),
+            }))),
         }
     }
 }
@@ -141,10 +156,14 @@ impl Traces {
     pub fn number(&mut self, event: &mut Event, unwind: &mut dyn Unwind) {
         match &mut event.what {
             What::Stack(stack) => {
-                if let Some(raw) = stack.raw.take() {
-                    let (user, end) = unwind.unwind(event.pid, &raw);
-                    stack.id = self.intern(Trace { pid: event.pid, kernel: raw.kernel, user, end });
-                }
+                stack.id = match stack.made_of.take() {
+                    Some(MadeOf::Copy(raw)) => {
+                        let (user, end) = unwind.unwind(event.pid, &raw);
+                        self.intern(Trace { pid: event.pid, kernel: raw.kernel, user, end })
+                    }
+                    Some(MadeOf::Callers(trace)) => self.intern(*trace),
+                    None => stack.id,
+                };
             }
             What::Thread(thread) if thread.how == born::NEW && thread.parent_pid != event.pid.0 => {
                 unwind.forked(event.pid, Pid(thread.parent_pid));

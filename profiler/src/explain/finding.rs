@@ -43,6 +43,26 @@ pub enum Id {
 }
 
 impl Id {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::LockContention,
+        Self::GilContention,
+        Self::KernelLockContention,
+        Self::CpuBound,
+        Self::CpuStarved,
+        Self::CpuThrottled,
+        Self::TooManyThreads,
+        Self::EventLoopBlocked,
+        Self::WorkersExhausted,
+        Self::DownstreamSlow,
+        Self::DiskSlow,
+        Self::PageFaults,
+        Self::Sleeping,
+        Self::SlowClient,
+        Self::ThreadChurn,
+        Self::ProcessChurn,
+    ];
+
     /// Its name in the JSON contract.
     pub fn id(self) -> &'static str {
         match self {

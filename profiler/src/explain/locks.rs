@@ -113,7 +113,7 @@ pub fn call(number: i32) -> String {
 /// Kernel locks by name, with shares of the time in `kernel_lock`, most first.
 pub(super) fn kernel_locks(observation: &Observation) -> Vec<(String, f64)> {
     let kernel = observation.pipeline.locks().kernel();
-    let told = kernel.told(&observation.kernel_locks);
+    let told = kernel.told(&observation.facts.kernel_locks);
     let total: u64 = told.iter().map(|lock| lock.total_ns).sum();
     let met_in = kernel.met_in();
     let met_in = met_in.first().filter(|(_, share)| *share >= MOSTLY);

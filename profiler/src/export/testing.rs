@@ -9,11 +9,12 @@ use std::{
 use super::{End, Export, Exporter, Lost, WallClock};
 use crate::{
     clock::{Request, State},
-    decode::{End as StackEnd, Trace},
+    decode::End as StackEnd,
     live::testing::{BEGAN, events},
     observe::{Pipeline, Sink},
     recording::Preamble,
     stacks::{Code, Frame, Hot, Place, Stacks, StateStacks},
+    units::Pid,
 };
 
 /// An output that can be looked at afterwards.
@@ -85,8 +86,12 @@ pub fn requests() -> Vec<Request> {
 struct Numbered;
 
 impl Code for Numbered {
-    fn frames(&mut self, trace: &Trace) -> Vec<Frame> {
-        trace.user.iter().map(|address| frame(&format!("f{address:x}"))).collect()
+    fn kernel(&mut self, addresses: &[u64]) -> Vec<Frame> {
+        addresses.iter().map(|address| frame(&format!("k{address:x}"))).collect()
+    }
+
+    fn user(&mut self, _: Pid, address: u64) -> Vec<Frame> {
+        vec![frame(&format!("f{address:x}"))]
     }
 }
 

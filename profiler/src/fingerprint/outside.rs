@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::units::Pid;
 
 /// A TCP socket that listens.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Listener {
     /// Its port.
     pub port: u16,
@@ -16,7 +18,8 @@ pub struct Listener {
 }
 
 /// Facts about a process from outside the events. They are hints: no model is named by them alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProcessOutside {
     /// Its parent, where that is one that may serve as a master (not the first process of the machine).
     pub parent: Option<Pid>,
@@ -42,7 +45,8 @@ impl ProcessOutside {
 }
 
 /// Facts about the target's processes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Outside {
     /// By process; those that lived for long enough to be looked at.
     pub processes: BTreeMap<Pid, ProcessOutside>,

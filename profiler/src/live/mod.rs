@@ -17,6 +17,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod trigger;
 
 pub use bucket::{Bucket, CallCell, Group, KEPT, LENGTH, LockCell, PeerCell, RouteCell, Switches, Waits};
 pub(crate) use connections::Connections;
@@ -29,3 +30,4 @@ pub use latencies::Latencies;
 pub use snapshot::{Health, KnownLock, Lost, Model, Note, Snapshot, Stack, Status, Target};
 pub use span::Span;
 pub use threads::{Role, ThreadView};
+pub use trigger::{Armed, Trigger, TriggerError};

@@ -1,12 +1,13 @@
 //! What tells one lock from another.
 
+use serde::{Deserialize, Serialize};
 use whywait_ebpf::{abi::OffCpu, syscalls as call};
 
 use super::futex::FutexCall;
 use crate::units::Pid;
 
 /// Where a lock is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Place {
     /// A futex, by its address.
     Futex(u64),
@@ -17,7 +18,7 @@ pub enum Place {
 }
 
 /// Names a lock within a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LockKey {
     /// Process whose lock it is; `None` where processes share it: a futex in shared memory, which forked processes have at the same
     /// address, and semaphores.

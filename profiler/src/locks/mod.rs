@@ -26,7 +26,7 @@ pub use kernel::{KernelLock, KernelLocks};
 pub use key::{LockKey, Place};
 pub use lock::{Holder, Lock, LockKind};
 pub use lock_type::LockType;
-pub use names::{LockName, Names};
+pub use names::{LockName, LockNames};
 
 use crate::{
     clock::{LockWait, Request, State, Wait, classify},
@@ -182,10 +182,8 @@ impl Locks {
     /// Names the locks for which requests waited longest. Those that share a name that stands for one lock are one from then on: the
     /// parts of an interpreter lock, a file that several processes lock.
     pub fn name(&mut self, most: usize, mut name: impl FnMut(&Lock) -> Option<LockName>) {
-        let mut ids: Vec<usize> = (0..self.table.len()).filter(|id| self.table[*id].waits() > 0).collect();
-        ids.sort_by(|a, b| self.table[*b].request_ns().total_cmp(&self.table[*a].request_ns()));
         let mut first: FxHashMap<(LockKind, Option<Pid>, String), usize> = FxHashMap::default();
-        for id in ids.into_iter().take(most) {
+        for id in self.ranked().into_iter().take(most) {
             let Some(name) = name(&self.table[id]) else { continue };
             let text = name.text.clone();
             self.table[id].set_name(name);
@@ -202,6 +200,18 @@ impl Locks {
                 first.insert(same, id);
             }
         }
+    }
+
+    /// Locks that requests waited for, the longest waits first.
+    fn ranked(&self) -> Vec<usize> {
+        let mut ids: Vec<usize> = (0..self.table.len()).filter(|id| self.table[*id].waits() > 0).collect();
+        ids.sort_by(|a, b| self.table[*b].request_ns().total_cmp(&self.table[*a].request_ns()));
+        ids
+    }
+
+    /// The locks for which requests waited longest.
+    pub(self) fn longest(&self, most: usize) -> impl Iterator<Item = &Lock> {
+        self.ranked().into_iter().take(most).map(|id| &self.table[id])
     }
 
     /// Locks that requests waited for, in no order.

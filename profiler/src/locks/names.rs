@@ -5,6 +5,7 @@
 use std::{fs, path::Path};
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Locks,
@@ -30,7 +31,7 @@ const RUNTIME: &str = "_PyRuntime";
 const GIL_VARIABLES: [&str; 4] = ["gil_cond", "gil_mutex", "switch_cond", "switch_mutex"];
 
 /// What a lock is called.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockName {
     /// In words, such as ``mutex `queue` of server``.
     pub text: String,
@@ -44,6 +45,36 @@ impl LockName {
     }
 }
 
+/// What locks were found to be called. Futexes are named by process and address, and file locks by descriptor, which is the process's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockNames(Vec<(LockKey, Pid, LockName)>);
+
+impl LockNames {
+    /// Looks up, in the living processes, what the locks are called for which requests waited longest.
+    pub fn look_up(locks: &Locks) -> Self {
+        let mut lookup = Lookup::default();
+        let named = locks.longest(MOST).filter_map(|lock| Some((lock.key(), lock.pid(), lookup.of(lock)?)));
+        Self(named.collect())
+    }
+
+    /// Names the locks. What belongs together is one lock from then on.
+    pub fn give(&self, locks: &mut Locks) {
+        let names: FxHashMap<(LockKey, Pid), &LockName> =
+            self.0.iter().map(|(key, pid, name)| ((*key, *pid), name)).collect();
+        locks.name(MOST, |lock| names.get(&(lock.key(), lock.pid())).map(|name| (*name).clone()));
+    }
+
+    /// Adds what was found out later, which takes the place of what was known before.
+    pub fn add(&mut self, later: Self) {
+        for (key, pid, name) in later.0 {
+            match self.0.iter_mut().find(|known| (known.0, known.1) == (key, pid)) {
+                Some(known) => known.2 = name,
+                None => self.0.push((key, pid, name)),
+            }
+        }
+    }
+}
+
 /// What is known about a process.
 struct Process {
     regions: Vec<Region>,
@@ -52,16 +83,11 @@ struct Process {
 
 /// Looks names up.
 #[derive(Default)]
-pub struct Names {
+struct Lookup {
     processes: FxHashMap<Pid, Option<Process>>,
 }
 
-impl Names {
-    /// Names the locks for which requests waited longest. What belongs together is one lock from then on.
-    pub fn give(&mut self, locks: &mut Locks) {
-        locks.name(MOST, |lock| self.of(lock));
-    }
-
+impl Lookup {
     fn of(&mut self, lock: &Lock) -> Option<LockName> {
         let LockKey { pid, place } = lock.key();
         match place {

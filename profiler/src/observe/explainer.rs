@@ -5,10 +5,10 @@ use std::{
     thread,
 };
 
-use super::run::Observation;
+use super::{facts::Facts, observation::Observation, pipeline::Pipeline};
 use crate::{
     live::{KnownLock, Model, Stack},
-    locks::{Locks, Names, Place},
+    locks::{LockNames, Locks, Place},
     platform::yielding::never_preempt,
     report::{Explanation, explain},
     ring::ReaderError,
@@ -39,7 +39,7 @@ pub struct Explained {
 
 /// The thread.
 pub struct Explainer {
-    windows: mpsc::SyncSender<(Ns, Observation)>,
+    windows: mpsc::SyncSender<(Pipeline, Facts)>,
     explained: mpsc::Receiver<Explained>,
 }
 
@@ -49,13 +49,13 @@ impl Explainer {
     /// # Errors
     /// When no thread can be created.
     pub fn start() -> Result<Self, ReaderError> {
-        let (windows, taken) = mpsc::sync_channel::<(Ns, Observation)>(1);
+        let (windows, taken) = mpsc::sync_channel(1);
         let (found, explained) = mpsc::channel();
         thread::Builder::new().name("whywait-explain".to_owned()).spawn(move || {
             never_preempt();
             let mut symbols = Symbols::new();
-            while let Ok((at, mut observation)) = taken.recv() {
-                if found.send(one(at, &mut observation, &mut symbols)).is_err() {
+            while let Ok((pipeline, facts)) = taken.recv() {
+                if found.send(one(pipeline, facts, &mut symbols)).is_err() {
                     break;
                 }
             }
@@ -64,8 +64,8 @@ impl Explainer {
     }
 
     /// Has a window explained. While another one is in work and one waits, it is passed over.
-    pub fn explain(&self, at: Ns, observation: Observation) {
-        if self.windows.try_send((at, observation)).is_err() {
+    pub fn explain(&self, pipeline: Pipeline, facts: Facts) {
+        if self.windows.try_send((pipeline, facts)).is_err() {
             log::info!("a window was not explained: the one before takes longer than it lasts");
         }
     }
@@ -76,13 +76,13 @@ impl Explainer {
     }
 }
 
-fn one(at: Ns, observation: &mut Observation, symbols: &mut Symbols) -> Explained {
-    let (profile, traces) = (observation.pipeline.profile(), observation.pipeline.traces());
-    observation.stacks = Stacks::new(profile, traces, symbols);
+fn one(pipeline: Pipeline, facts: Facts, symbols: &mut Symbols) -> Explained {
+    let lock_names = LockNames::look_up(pipeline.locks());
+    let observation = Observation::new(pipeline, Facts { lock_names, ..facts }, symbols);
+    let at = observation.facts.end;
     let stacks = Arc::new(told(&observation.stacks));
-    Names::default().give(observation.pipeline.locks_mut());
     let locks = Arc::new(known(observation.pipeline.locks()));
-    let explanation = explain(observation);
+    let explanation = explain(&observation);
     let found = &explanation.model;
     let model = (found.confidence > 0.0).then(|| Model {
         id: found.id.id().to_owned(),

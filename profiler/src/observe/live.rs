@@ -12,12 +12,10 @@ use crossbeam_channel::RecvTimeoutError;
 use whywait_ebpf::abi::{OffCpu, off_cpu};
 
 use super::{
+    beside::Beside,
     explainer::Explainer,
-    neighbours,
-    outside::Onlooker,
     pipeline::Pipeline,
-    run::{GRACE, Observation, ObserveError, add_children, attach, ended, join_late},
-    slice,
+    run::{GRACE, ObserveError, add_children, attach, ended, join_late},
 };
 use crate::{
     live::{Health, History, Lost, Note, Snapshot, Status, Target},
@@ -30,9 +28,8 @@ use crate::{
         yielding::never_preempt,
     },
     probe::{AttachError, Options, Session},
-    stacks::Stacks,
     symbols::Symbols,
-    units::{Ns, Pid, rounded},
+    units::{Ns, Pid},
 };
 
 /// How often losses, the target and what is silent are looked at.
@@ -83,8 +80,7 @@ struct Run {
     shown: Snapshot,
     known_loss: u64,
     cost: Cost,
-    onlooker: Onlooker,
-    neighbours: neighbours::Onlooker,
+    beside: Beside,
     found: Vec<&'static str>,
     symbols: Symbols,
     explainer: Explainer,
@@ -124,7 +120,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         }
     }
     let cost = Cost { at: Instant::now(), cpu_ns: proc::self_cpu_ns() };
-    let neighbours = neighbours::Onlooker::new(&target.pids);
+    let beside = Beside::new(began, &target.pids);
     let status = Status::Watching;
     let mut run = Run {
         spec: plan.spec,
@@ -136,8 +132,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         shown,
         known_loss: 0,
         cost,
-        onlooker: Onlooker::default(),
-        neighbours,
+        beside,
         found: Vec::new(),
         symbols: Symbols::new(),
         explainer: Explainer::start()?,
@@ -201,8 +196,7 @@ impl Run {
         if now.since(begin) >= WINDOW {
             self.explain(now)?;
         }
-        self.onlooker.tick(self.pipeline.behaviour());
-        self.neighbours.tick(&mut self.pipeline);
+        self.beside.tick(&self.pipeline.fresh_takers(), &self.pipeline);
         self.look_at_losses()?;
         join_late(&self.spec, &mut self.target, &mut self.session)?;
         self.look_at_target()?;
@@ -224,33 +218,11 @@ impl Run {
     /// Has the window explained, and begins the next.
     fn explain(&mut self, now: Ns) -> Result<(), AttachError> {
         let mut pipeline = self.pipeline.turn(now);
-        let next = neighbours::Onlooker::new(&self.target.pids);
-        let cpu = std::mem::replace(&mut self.neighbours, next).finish(&mut pipeline, now);
-        if pipeline.window().all().count() == 0 {
-            return Ok(());
+        self.beside.last_look(&pipeline.fresh_takers(), &pipeline);
+        if pipeline.window().all().count() > 0 {
+            self.explainer.explain(pipeline, self.beside.facts(&self.session, &self.target, now)?);
         }
-        let own_cpu_ns = self.shown.health.cpu_percent / 100.0 * pipeline.window().seconds() * 1e9;
-        let observation = Observation {
-            command: self.target.command.clone(),
-            ports: self.target.ports.clone(),
-            pids: self.target.pids.clone(),
-            fingerprint: pipeline.behaviour().fingerprint(self.onlooker.outside()),
-            pipeline,
-            cpu,
-            loss: self.session.loss()?,
-            counters: self.session.counters()?,
-            slice: slice::Findings::default(),
-            capabilities: self.session.capabilities().to_vec(),
-            mode: self.session.mode(),
-            syscalls: self.session.syscalls()?,
-            futexes: self.session.futexes()?,
-            kernel_locks: self.session.kernel_locks()?,
-            run_queue: self.session.run_queue_histogram()?,
-            own_cpu_ns: rounded(own_cpu_ns),
-            target_ended: false,
-            stacks: Stacks::default(),
-        };
-        self.explainer.explain(now, observation);
+        self.beside.turn(now, &self.target.pids);
         Ok(())
     }
 

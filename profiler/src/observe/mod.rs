@@ -1,15 +1,24 @@
 //! One run on a live target: attaches, feeds what the kernel sends through decode, clock and window, and hands over what came of it.
 
+mod beside;
 mod explainer;
+mod facts;
 mod known;
 mod live;
 mod neighbours;
+mod observation;
 mod outside;
 mod pipeline;
+mod record;
+mod replay;
 mod run;
 mod slice;
 
+pub use facts::Facts;
 pub use live::{LivePlan, live, named};
+pub use observation::Observation;
 pub use pipeline::{Listener, Pipeline, Sink};
-pub use run::{Observation, ObserveError, Plan, observe};
+pub use record::RecordPlan;
+pub use replay::{ReplayError, Replayed, replay, replay_to};
+pub use run::{ObserveError, Plan, observe};
 pub use slice::Slice;

@@ -2,19 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use super::pipeline::Pipeline;
 use crate::{
-    cpu::{CpuFacts, Group, Outside},
+    cpu::{Group, Outside},
     platform::{
         cpu_limits::{CpuGroups, CpuStat, cpu_quota, cpu_stat},
         proc::{self, CpuUse},
         sockets::open_tcp_sockets,
     },
-    units::{Ns, Pid},
+    units::Pid,
 };
 
 /// Processes whose names are noted at the beginning, should one of them end as soon as it has taken a CPU.
@@ -75,11 +75,9 @@ impl Onlooker {
         onlooker
     }
 
-    /// Looks at processes that have taken a CPU, or joined the target, since the last tick.
-    pub fn tick(&mut self, pipeline: &mut Pipeline) {
-        for pid in pipeline.fresh_takers().into_iter().take(MOST_FRESH) {
-            self.taker(pid);
-        }
+    /// Looks at processes that have joined the target since the last tick, and at those that have taken a CPU for the first time.
+    pub fn tick(&mut self, fresh: &[Pid], pipeline: &Pipeline) {
+        self.takers(fresh);
         if self.members.len() < MOST_MEMBERS {
             let new: BTreeSet<Pid> =
                 pipeline.behaviour().pids().filter(|pid| !self.members.contains(pid)).collect();
@@ -89,6 +87,12 @@ impl Onlooker {
         }
         if self.last_look.is_none_or(|last| last.elapsed() >= BETWEEN) {
             self.connections(pipeline);
+        }
+    }
+
+    fn takers(&mut self, fresh: &[Pid]) {
+        for pid in fresh.iter().take(MOST_FRESH) {
+            self.taker(*pid);
         }
     }
 
@@ -142,40 +146,41 @@ impl Onlooker {
         }
     }
 
-    /// Ends the window.
-    pub fn finish(mut self, pipeline: &mut Pipeline, end: Ns) -> CpuFacts {
-        for pid in pipeline.fresh_takers().into_iter().take(MOST_FRESH) {
-            self.taker(pid);
-        }
+    /// Looks for the last time.
+    pub fn last_look(&mut self, fresh: &[Pid], pipeline: &Pipeline) {
+        self.takers(fresh);
         self.connections(pipeline);
+    }
+
+    /// What was seen from the beginning until now.
+    pub fn outside(&self) -> Outside {
+        let mut outside = self.outside.clone();
         let ticks_a_second = procfs::ticks_per_second() as f64;
         for (pid, seen) in &self.seen {
             let now =
                 proc::cpu_use(*pid).ok().filter(|now| now.start_time_ticks == seen.first.start_time_ticks);
-            let (Some(now), Some(neighbour)) = (now, self.outside.neighbours.get_mut(pid)) else { continue };
+            let (Some(now), Some(neighbour)) = (now, outside.neighbours.get_mut(pid)) else { continue };
             let used = now.ticks.saturating_sub(seen.first.ticks) as f64 / ticks_a_second;
             neighbour.cpus = Some(used / seen.since.elapsed().as_secs_f64().max(1.0 / ticks_a_second));
             // It may have executed another program since.
             neighbour.name = now.comm;
         }
-        self.outside.groups =
-            self.before.into_iter().filter_map(|(path, before)| group(path, before)).collect();
-        self.outside.cpus = match self.cpus.len() {
+        outside.groups = self.before.iter().filter_map(|(path, before)| group(path, *before)).collect();
+        outside.cpus = match self.cpus.len() {
             0 => proc::cpu_count(),
             allowed => allowed.min(proc::cpu_count()),
         };
-        let own: BTreeSet<Pid> = pipeline.window().threads().iter().map(|(_, usage)| usage.pid).collect();
-        CpuFacts::new(pipeline.cpu(), &self.outside, &own, end)
+        outside
     }
 }
 
 /// What happened to a control group since; `None` where it is gone.
-fn group(path: PathBuf, before: CpuStat) -> Option<Group> {
-    let now = cpu_stat(&path)?;
+fn group(path: &Path, before: CpuStat) -> Option<Group> {
+    let now = cpu_stat(path)?;
     Some(Group {
         throttled_ns: now.throttled_ns.saturating_sub(before.throttled_ns),
         throttled_periods: now.throttled_periods.saturating_sub(before.throttled_periods),
-        quota: cpu_quota(&path),
-        path,
+        quota: cpu_quota(path),
+        path: path.to_owned(),
     })
 }

@@ -20,11 +20,9 @@ use super::known::Known;
 /// How far two CPUs' records may be out of order: an interrupt between taking the time and reserving room is far shorter.
 const SLACK: u64 = 2_000_000;
 
-/// What a run without an end keeps beside its window.
-struct Live {
-    history: History,
-    known: Known,
-}
+/// Nanoseconds of the records' own time after which finished requests are handed on. Whatever pieces the records come in, they are
+/// handed on between the same two events.
+const TOGETHER: u64 = 50_000_000;
 
 /// Is told what goes through a pipeline, while it does.
 pub trait Listener: Send {
@@ -56,8 +54,12 @@ pub struct Pipeline {
     locks: Locks,
     cpu: CpuWaits,
     done: Vec<Request>,
+    pass_at: Ns,
     sink: Option<Sink>,
-    live: Option<Box<Live>>,
+    /// What a run that is shown keeps beside its window.
+    history: Option<Box<History>>,
+    /// What a window begins with that follows another one.
+    known: Option<Box<Known>>,
     unreadable: u64,
     slice: Option<(Ns, Ns)>,
     in_slice: u64,
@@ -79,8 +81,10 @@ impl Pipeline {
             locks: Locks::default(),
             cpu: CpuWaits::new(begin),
             done: Vec::new(),
+            pass_at: Ns(0),
             sink,
-            live: None,
+            history: None,
+            known: None,
             unreadable: 0,
             slice: None,
             in_slice: 0,
@@ -112,7 +116,6 @@ impl Pipeline {
             }
         }
         self.unreadable += u64::from(!bytes.is_empty());
-        self.pass_on();
     }
 
     /// Finished requests keep their states one after the other, not only the sums.
@@ -123,7 +126,13 @@ impl Pipeline {
     /// From now on the last minutes are kept for the screen as well.
     pub fn keep_history(&mut self, history: History) {
         self.clock.keep_paths();
-        self.live = Some(Box::new(Live { history, known: Known::default() }));
+        self.history = Some(Box::new(history));
+        self.keep_known();
+    }
+
+    /// From now on the window can be ended, and another one begun.
+    pub fn keep_known(&mut self) {
+        self.known = Some(Box::default());
     }
 
     /// Whether a thread works for a request.
@@ -133,7 +142,7 @@ impl Pipeline {
 
     /// The last minutes, where they are kept.
     pub fn history(&mut self) -> Option<&mut History> {
-        self.live.as_mut().map(|live| &mut live.history)
+        self.history.as_deref_mut()
     }
 
     /// Nothing has come for longer than the reader waits: what is held back for its order is passed on.
@@ -159,10 +168,11 @@ impl Pipeline {
     /// begins with what is known of threads and connections, as a run does that is attached to a server.
     #[must_use]
     pub fn turn(&mut self, at: Ns) -> Self {
+        self.pass_on();
         let (mut behaviour, mut ledger, mut locks, mut cpu) =
             (Behaviour::new(at), Ledger::default(), Locks::default(), CpuWaits::new(at));
-        if let Some(live) = &self.live {
-            for event in live.known.events(at) {
+        if let Some(known) = &self.known {
+            for event in known.events(at) {
                 behaviour.event(&event);
                 ledger.event(&event);
                 locks.event(&event);
@@ -222,11 +232,18 @@ impl Pipeline {
     }
 
     fn take(&mut self, event: &Event) {
-        let serving =
-            (self.live.is_some() || self.sink.is_some()).then(|| self.clock.works_for(event.tid)).flatten();
-        if let Some(live) = &mut self.live {
-            live.history.event(event, serving);
-            live.known.event(event);
+        if event.at >= self.pass_at {
+            self.pass_on();
+            self.pass_at = event.at.plus(TOGETHER);
+        }
+        let serving = (self.history.is_some() || self.sink.is_some())
+            .then(|| self.clock.works_for(event.tid))
+            .flatten();
+        if let Some(history) = &mut self.history {
+            history.event(event, serving);
+        }
+        if let Some(known) = &mut self.known {
+            known.event(event);
         }
         if let Some(sink) = &mut self.sink {
             sink.event(event, serving);
@@ -255,8 +272,8 @@ impl Pipeline {
         }
         for request in self.done.drain(..) {
             self.window.request(&request);
-            if let Some(live) = &mut self.live {
-                live.history.request(&request);
+            if let Some(history) = &mut self.history {
+                history.request(&request);
             }
             self.behaviour.request(&request);
             self.ledger.request(&request);
@@ -269,16 +286,9 @@ impl Pipeline {
         }
     }
 
-    /// From now on requests are counted that end in a slice of the run.
-    pub fn begin_slice(&mut self, at: Ns) {
-        self.slice = Some((at, Ns(u64::MAX)));
-    }
-
-    /// The slice is over; requests that ended in it may still come.
-    pub fn end_slice(&mut self, at: Ns) {
-        if let Some((_, end)) = &mut self.slice {
-            *end = at;
-        }
+    /// Requests are counted that end between these moments, of those that are still to come.
+    pub fn count_between(&mut self, from: Ns, to: Ns) {
+        self.slice = Some((from, to));
     }
 
     /// Requests that ended in the slice.

@@ -6,15 +6,16 @@ use crossbeam_channel::RecvTimeoutError;
 use thiserror::Error;
 
 use super::{
-    neighbours,
-    outside::Onlooker,
+    beside::Beside,
+    facts::Facts,
+    observation::Observation,
     pipeline::{Pipeline, Sink},
-    slice::{self, Slice},
+    record::{RecordPlan, Recording},
+    slice::Slice,
 };
 use crate::{
-    cpu::CpuFacts,
-    fingerprint::Fingerprint,
-    locks::Names,
+    cpu,
+    locks::LockNames,
     platform::{
         cgroup,
         clock::monotonic,
@@ -23,14 +24,11 @@ use crate::{
         target::{Resolved, TargetSpec},
         yielding::never_preempt,
     },
-    probe::{
-        AttachError, Capability, Counters, KernelLockWaits, LockWaits, Loss, Mode, Options, Session,
-        SyscallCount,
-    },
-    ring::{Reader, ReaderError},
-    stacks::Stacks,
+    probe::{AttachError, Options, Session},
+    recording::RecordError,
+    ring::{Batch, Reader, ReaderError},
     symbols::Symbols,
-    units::Pid,
+    units::{Ns, Pid},
 };
 
 /// How often losses, the clock on the wall and the target are looked at.
@@ -50,46 +48,8 @@ pub struct Plan {
     pub attached: Box<dyn FnOnce(&Resolved)>,
     /// Is told what happens.
     pub sink: Option<Sink>,
-}
-
-/// What came of a run.
-pub struct Observation {
-    /// Processes that were named.
-    pub pids: Vec<Pid>,
-    /// The target's name.
-    pub command: String,
-    /// Ports that it listens on.
-    pub ports: Vec<u16>,
-    /// The window, and what the clock counted.
-    pub pipeline: Pipeline,
-    /// The concurrency model.
-    pub fingerprint: Fingerprint,
-    /// Why threads waited for a CPU.
-    pub cpu: CpuFacts,
-    /// Records that found no room.
-    pub loss: Loss,
-    /// The programs' counters.
-    pub counters: Counters,
-    /// What the slice found.
-    pub slice: slice::Findings,
-    /// Every program, attached or not.
-    pub capabilities: Vec<Capability>,
-    /// How the kernel was asked.
-    pub mode: Mode,
-    /// System calls, where they were traced.
-    pub syscalls: Vec<SyscallCount>,
-    /// Waits by futex.
-    pub futexes: Vec<LockWaits>,
-    /// Waits by kernel lock and the system call that met it.
-    pub kernel_locks: Vec<KernelLockWaits>,
-    /// Run-queue delays by the buckets of [`whywait_ebpf::hist`].
-    pub run_queue: Vec<u64>,
-    /// CPU time of whywait itself in nanoseconds.
-    pub own_cpu_ns: u64,
-    /// Where in the code requests spent their time.
-    pub stacks: Stacks,
-    /// The target ended before the time was over.
-    pub target_ended: bool,
+    /// How the run is recorded, if it is.
+    pub record: Option<RecordPlan>,
 }
 
 /// Why a run failed.
@@ -105,6 +65,9 @@ pub enum ObserveError {
     /// The command could not be started.
     #[error(transparent)]
     Launch(#[from] crate::platform::launch::LaunchError),
+    /// It could not be recorded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// The target ended while whywait attached.
     #[error(
         "process {pid} ended while whywait attached to it; start it again, or let whywait start it: `whywait explain -- COMMAND`"
@@ -115,37 +78,68 @@ pub enum ObserveError {
     },
 }
 
+/// A run while it goes on.
+struct Run {
+    spec: TargetSpec,
+    target: Resolved,
+    session: Session,
+    pipeline: Pipeline,
+    symbols: Symbols,
+    slice: Slice,
+    beside: Beside,
+    recording: Option<Recording>,
+    known_loss: u64,
+    target_ended: bool,
+    /// When the window began.
+    began: Instant,
+    /// What the programs had counted by then.
+    before: Facts,
+}
+
 /// Watches a target.
 ///
 /// # Errors
-/// When the programs cannot be attached, or the command cannot be started. Nothing stays attached then.
+/// When the programs cannot be attached, the command cannot be started, or the file not be written. Nothing stays attached then.
 pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Observation, ObserveError> {
     never_preempt();
-    let (mut session, reader) = attach(&mut target, plan.options, plan.spec.children)?;
+    // Before anything is attached: a file that cannot be written must not be found out later.
+    let recording = plan.record.map(|plan| Recording::start(plan, &target)).transpose()?;
+    let (session, reader) = attach(&mut target, plan.options, plan.spec.children)?;
     if let Some(gone) = target.pids.iter().find(|pid| !proc::process_exists(**pid))
         && target.pids.iter().all(|pid| !proc::process_exists(*pid))
     {
         return Err(ObserveError::Ended { pid: *gone });
     }
-    let mut symbols = Symbols::new();
-    let mut pipeline = Pipeline::new(monotonic(), plan.sink);
+    let first = monotonic();
+    let mut pipeline = Pipeline::new(first, plan.sink);
+    if recording.as_ref().is_some_and(Recording::has_several_files) {
+        pipeline.keep_known();
+    }
     if let Some(command) = &mut target.launched {
         command.go()?;
     }
     (plan.attached)(&target);
-    let own_cpu = proc::self_cpu_ns();
-
-    let mut slice = Slice::of(plan.duration);
-    let mut onlooker = Onlooker::default();
-    let mut neighbours = neighbours::Onlooker::new(&target.pids);
-    let mut known_loss = 0;
-    let mut target_ended = false;
-    let began = Instant::now();
+    let beside = Beside::new(first, &target.pids);
+    let mut run = Run {
+        spec: plan.spec,
+        target,
+        session,
+        pipeline,
+        symbols: Symbols::new(),
+        slice: Slice::of(plan.duration),
+        beside,
+        recording,
+        known_loss: 0,
+        target_ended: false,
+        began: Instant::now(),
+        before: Facts { end: first, ..Facts::default() },
+    };
+    let began = run.began;
     let mut next_tick = began + TICK;
     loop {
         let until = next_tick.saturating_duration_since(Instant::now());
         match reader.batches().recv_timeout(until) {
-            Ok(batch) => pipeline.records(&batch, &mut symbols),
+            Ok(batch) => run.take(batch),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -153,64 +147,121 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
             continue;
         }
         next_tick = Instant::now() + TICK;
-        let elapsed = began.elapsed();
-        let total = session.loss()?.total();
-        if total > known_loss {
-            known_loss = total;
-            pipeline.loss();
-        }
-        slice.tick(&mut session, &mut pipeline, elapsed);
-        onlooker.tick(pipeline.behaviour());
-        neighbours.tick(&mut pipeline);
-        join_late(&plan.spec, &mut target, &mut session)?;
-        target_ended = ended(&mut target);
-        if stop.is_set() || target_ended || plan.duration.is_some_and(|duration| elapsed >= duration) {
+        let over = plan.duration.is_some_and(|duration| began.elapsed() >= duration);
+        if run.tick()? || stop.is_set() || over {
             break;
         }
     }
-    slice.end(&mut session, &mut pipeline);
-    session.flush()?;
+    run.slice.end(&mut run.session, &mut run.pipeline);
+    run.session.flush()?;
     let end = monotonic();
     reader.stop();
     while let Ok(batch) = reader.batches().recv() {
-        pipeline.records(&batch, &mut symbols);
+        run.take(batch);
     }
-    let loss = session.loss()?;
-    if loss.total() > known_loss {
-        pipeline.loss();
+    run.finish(end, stop)
+}
+
+impl Run {
+    /// Takes records, which are written where the run is recorded.
+    fn take(&mut self, batch: Batch) {
+        match &mut self.recording {
+            Some(recording) => recording.records(batch, &mut self.pipeline, &mut self.symbols),
+            None => self.pipeline.records(&batch, &mut self.symbols),
+        }
     }
-    pipeline.finish(end);
-    Names::default().give(pipeline.locks_mut());
-    let cpu = neighbours.finish(&mut pipeline, end);
-    let fingerprint = pipeline.behaviour().fingerprint(onlooker.outside());
-    let mut observation = Observation {
-        command: target.command.clone(),
-        ports: current_ports(&target),
-        pids: target.pids.clone(),
-        pipeline,
-        fingerprint,
-        cpu,
-        loss,
-        counters: session.counters()?,
-        slice: slice.findings(),
-        capabilities: session.capabilities().to_vec(),
-        mode: session.mode(),
-        syscalls: session.syscalls()?,
-        futexes: session.futexes()?,
-        kernel_locks: session.kernel_locks()?,
-        run_queue: session.run_queue_histogram()?,
-        own_cpu_ns: proc::self_cpu_ns().saturating_sub(own_cpu),
-        stacks: Stacks::default(),
-        target_ended,
-    };
-    drop(session);
-    // After the run, when nothing is measured any more; a process that is still there is the best source of its names.
-    let (profile, traces) = (observation.pipeline.profile(), observation.pipeline.traces());
-    observation.stacks = Stacks::new(profile, traces, &mut symbols);
-    if let Some(command) = &mut target.launched {
-        command.terminate(GRACE);
+
+    /// What is looked at now and then; whether the run is over.
+    fn tick(&mut self) -> Result<bool, ObserveError> {
+        self.look_at_losses()?;
+        self.slice.tick(&mut self.session, &mut self.pipeline, self.began.elapsed());
+        self.beside.tick(&self.pipeline.fresh_takers(), &self.pipeline);
+        join_late(&self.spec, &mut self.target, &mut self.session)?;
+        self.target_ended = ended(&mut self.target);
+        let Some(recording) = &self.recording else { return Ok(self.target_ended) };
+        if recording.is_full() {
+            if !recording.has_several_files() {
+                return Ok(true);
+            }
+            self.turn()?;
+        } else if recording.is_due() {
+            let began = Instant::now();
+            let facts = self.facts(monotonic(), LockNames::look_up(self.pipeline.locks()))?;
+            if let Some(recording) = &mut self.recording {
+                recording.facts(facts.since(&self.before), began.elapsed());
+            }
+        }
+        Ok(self.target_ended || self.recording.as_ref().is_some_and(Recording::has_failed))
     }
-    Ok(observation)
+
+    /// Records that found no room. A replay hears of it at the same place among the records.
+    fn look_at_losses(&mut self) -> Result<(), AttachError> {
+        let total = self.session.loss()?.total();
+        if total > self.known_loss {
+            if let Some(recording) = &mut self.recording {
+                recording.lost(total - self.known_loss);
+            }
+            self.pipeline.loss();
+            self.known_loss = total;
+        }
+        Ok(())
+    }
+
+    /// What is known beside the records, since the programs were attached.
+    fn facts(&self, end: Ns, lock_names: LockNames) -> Result<Facts, AttachError> {
+        Ok(Facts {
+            slice: self.slice.findings(),
+            lock_names,
+            target_ended: self.target_ended,
+            unwritten: self.recording.as_ref().map_or(0, Recording::unwritten),
+            ..self.beside.facts(&self.session, &self.target, end)?
+        })
+    }
+
+    /// Ends a file, and begins the next with a window of its own.
+    fn turn(&mut self) -> Result<(), AttachError> {
+        self.slice.end(&mut self.session, &mut self.pipeline);
+        let now = monotonic();
+        let mut past = self.pipeline.turn(now);
+        self.beside.last_look(&past.fresh_takers(), &past);
+        let facts = self.facts(now, LockNames::look_up(past.locks()))?;
+        if let Some(recording) = &mut self.recording {
+            recording.turn(facts.clone().since(&self.before), &mut self.symbols, &self.target);
+        }
+        self.slice = Slice::of(None);
+        self.beside.turn(now, &self.target.pids);
+        self.began = Instant::now();
+        // Its own CPU time is counted anew, everything else from the beginning on.
+        self.before = Facts { own_cpu_ns: 0, cpu: cpu::Outside::default(), ..facts };
+        Ok(())
+    }
+
+    /// What came of the run.
+    fn finish(mut self, end: Ns, stop: &StopFlag) -> Result<Observation, ObserveError> {
+        self.look_at_losses()?;
+        self.pipeline.finish(end);
+        self.target.ports = current_ports(&self.target);
+        self.beside.last_look(&self.pipeline.fresh_takers(), &self.pipeline);
+        let lock_names = LockNames::look_up(self.pipeline.locks());
+        let facts = self.facts(end, lock_names)?.since(&self.before);
+        let Self { mut target, pipeline, session, mut symbols, mut recording, .. } = self;
+        if let Some(recording) = &mut recording {
+            recording.facts(facts.clone(), Duration::ZERO);
+        }
+        drop(session);
+        // After the run, when nothing is measured any more; a process that is still there is the best source of its names.
+        let observation = Observation::new(pipeline, facts, &mut symbols);
+        let recorded = recording.map(|recording| recording.finish(&mut symbols)).transpose();
+        if let Some(command) = &mut target.launched {
+            if recorded.is_err() {
+                // A recording that fails ends, and the command goes on.
+                while !stop.wait_timeout(TICK) && command.try_wait().is_none() {}
+            }
+            command.terminate(GRACE);
+        }
+        recorded?;
+        Ok(observation)
+    }
 }
 
 /// Attaches to a target, and begins to read what the programs send.

@@ -3,10 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::pipeline::Pipeline;
 use crate::{
     platform::clock::monotonic,
     probe::{RunStats, Session},
+    units::Ns,
 };
 
 /// The slice begins at this share of the run…
@@ -26,7 +29,8 @@ enum Stage {
 }
 
 /// What the slice found.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Findings {
     /// Program runs in the slice, and nanoseconds that they took; `None` where the kernel does not tell.
     pub runs: Option<(u64, u64)>,
@@ -34,6 +38,8 @@ pub struct Findings {
     pub syscalls: Option<u64>,
     /// Its length.
     pub length: Duration,
+    /// From when to when requests count for it.
+    pub span: Option<(Ns, Ns)>,
 }
 
 /// The slice of a run.
@@ -64,7 +70,7 @@ impl Slice {
                 let calls = calls(session);
                 // Attaching takes long on a busy machine: the slice begins when that is done.
                 self.stage = Stage::Within { stats, runs, time, calls, began: Instant::now() };
-                pipeline.begin_slice(monotonic());
+                self.requests(pipeline, monotonic(), Ns(u64::MAX));
             }
             Stage::Within { began, .. } if began.elapsed() >= self.length => self.end(session, pipeline),
             _ => {}
@@ -77,7 +83,9 @@ impl Slice {
         let Stage::Within { stats, runs, time, calls: calls_before, began } = before else {
             return;
         };
-        pipeline.end_slice(monotonic());
+        if let Some((from, _)) = self.findings.span {
+            self.requests(pipeline, from, monotonic());
+        }
         self.findings.length = began.elapsed();
         let (runs_now, time_now) = session.run_stats();
         if stats.is_some() {
@@ -88,6 +96,11 @@ impl Slice {
             self.findings.syscalls = Some(calls(session).saturating_sub(calls_before));
         }
         session.stop_counting_syscalls();
+    }
+
+    fn requests(&mut self, pipeline: &mut Pipeline, from: Ns, to: Ns) {
+        self.findings.span = Some((from, to));
+        pipeline.count_between(from, to);
     }
 
     /// What it found.

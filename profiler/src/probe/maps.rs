@@ -4,10 +4,11 @@ use aya::{
     Ebpf, Pod,
     maps::{HashMap, Map, MapError, PerCpuArray, PerCpuHashMap},
 };
+use serde::{Deserialize, Serialize};
 use whywait_ebpf::abi::{self, counter, kind};
 
 /// Records that found no room in the ring, by kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     by_kind: Vec<(u16, u64)>,
 }
@@ -18,6 +19,15 @@ impl Loss {
         self.by_kind.iter().map(|(_, count)| count).sum()
     }
 
+    /// What came after `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before =
+            |kind| earlier.by_kind.iter().find(|(known, _)| *known == kind).map_or(0, |known| known.1);
+        let later = self.by_kind.iter().map(|(kind, count)| (*kind, count.saturating_sub(before(*kind))));
+        Self { by_kind: later.filter(|(_, count)| *count > 0).collect() }
+    }
+
     /// Kinds by name, with their counts; those that lost nothing are left out.
     pub fn by_kind(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.by_kind.iter().map(|(kind, count)| (kind::name(*kind), *count))
@@ -25,7 +35,8 @@ impl Loss {
 }
 
 /// Counters since the programs were loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// Records sent.
     pub sent: u64,
@@ -37,8 +48,21 @@ pub struct Counters {
     pub unseen_switches: u64,
 }
 
+impl Counters {
+    /// What came after `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            sent: self.sent.saturating_sub(earlier.sent),
+            empty_reads: self.empty_reads.saturating_sub(earlier.empty_reads),
+            no_state: self.no_state.saturating_sub(earlier.no_state),
+            unseen_switches: self.unseen_switches.saturating_sub(earlier.unseen_switches),
+        }
+    }
+}
+
 /// System calls by number: calls and their time in nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyscallCount {
     /// Number of the system call.
     pub number: u32,
@@ -49,7 +73,7 @@ pub struct SyscallCount {
 }
 
 /// Waits on one futex, or for one kernel lock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockWaits {
     /// Process of the futex; 0 for a kernel lock.
     pub pid: u32,
@@ -64,7 +88,7 @@ pub struct LockWaits {
 }
 
 /// Waits for one kernel lock in one system call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelLockWaits {
     /// The lock, and the waits for it.
     pub waits: LockWaits,

@@ -13,7 +13,7 @@ mod walk;
 
 pub use fentry::fentry_works;
 pub use maps::{Counters, KernelLockWaits, LockWaits, Loss, SyscallCount};
-pub use plan::{Capability, Facts, Hook, Mode, PLAN, Probe, Tier, When};
+pub use plan::{Capability, Facts, Hook, Mode, Outcome, PLAN, Probe, Tier, When};
 pub use sampler::SAMPLES_PER_SECOND;
 pub use session::{AttachError, Options, Session};
 pub use stats::RunStats;

@@ -1,6 +1,6 @@
 //! Which programs to load on this kernel, and what is lost without one. Pure.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How much depends on a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -156,7 +156,8 @@ pub struct Facts {
 }
 
 /// How the kernel is to be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Mode {
     /// System calls are traced one by one.
     pub syscalls: bool,
@@ -195,6 +196,24 @@ pub struct Capability {
     pub probe: Probe,
     /// Why it is not attached; `None` when it is.
     pub failure: Option<String>,
+}
+
+/// The same in words, which a recording keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Name of the hook.
+    pub hook: String,
+    /// What it gives; what is lost without it.
+    pub gives: String,
+    /// Why it is not attached; `None` when it is.
+    pub failure: Option<String>,
+}
+
+impl From<&Capability> for Outcome {
+    fn from(capability: &Capability) -> Self {
+        let Capability { probe, failure } = capability;
+        Self { hook: probe.name.to_owned(), gives: probe.gives.to_owned(), failure: failure.clone() }
+    }
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Counts {
             voluntary_switches: total.voluntary,
             involuntary_switches: total.involuntary,
             migrations: total.migrations,
-            futex_waits: observation.futexes.iter().map(|futex| futex.count).sum(),
+            futex_waits: observation.facts.futexes.iter().map(|futex| futex.count).sum(),
             threads_created: threads.created(),
             processes_created: threads.processes_created(),
         }
@@ -204,7 +204,7 @@ impl Row {
             Ok(counts) => (Some(counts), None),
             Err(why) => (None, Some(why)),
         };
-        let counted = observation.slice.syscalls.is_some() && observation.pipeline.in_slice() > 0;
+        let counted = observation.facts.slice.syscalls.is_some() && observation.pipeline.in_slice() > 0;
         // The kernel divides a process's CPU time by what its ticks met; one that none met counts as user mode
         // (`cputime_adjust` in kernel/sched/cputime.c).
         let split = ebpf.processes_created * SHORT_LIVED <= ebpf.requests;

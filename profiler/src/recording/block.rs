@@ -1,6 +1,6 @@
 //! The header of a block.
 
-use super::bytes::{long, word};
+use crate::bytes::{long, word};
 
 /// Bytes of a header.
 pub const HEADER: usize = 64;
@@ -19,6 +19,8 @@ pub enum BlockKind {
     Facts,
     /// The index of all other blocks; the last block.
     Index,
+    /// Names of code, as JSON; they add to those in blocks before.
+    Names,
     /// Of a newer whywait; skipped.
     Unknown(u16),
 }
@@ -29,6 +31,7 @@ impl BlockKind {
             Self::Records => 1,
             Self::Facts => 2,
             Self::Index => 3,
+            Self::Names => 4,
             Self::Unknown(number) => number,
         }
     }
@@ -38,6 +41,7 @@ impl BlockKind {
             1 => Self::Records,
             2 => Self::Facts,
             3 => Self::Index,
+            4 => Self::Names,
             number => Self::Unknown(number),
         }
     }

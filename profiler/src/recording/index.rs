@@ -1,9 +1,7 @@
 //! Where each block is, so that a file of gigabytes opens at once.
 
-use super::{
-    block::{BlockHeader, BlockKind, HEADER},
-    bytes::{long, word},
-};
+use super::block::{BlockHeader, BlockKind, HEADER};
+use crate::bytes::{long, word};
 
 /// Bytes of an entry on disk.
 const ENTRY: usize = 48;

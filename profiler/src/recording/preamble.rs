@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize};
 use whywait_ebpf::abi::ABI_VERSION;
 
-use super::{VERSION, bytes::word, reader::OpenError};
+use super::{VERSION, reader::OpenError};
+use crate::bytes::word;
 
 /// The first bytes of every recording.
 pub const MAGIC: [u8; 8] = *b"WHYWAIT\n";

@@ -197,6 +197,26 @@ impl<R: Read + Seek> Recording<R> {
         Ok(None)
     }
 
+    /// All names of code that can be read, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn names<T: DeserializeOwned>(&mut self) -> Result<Vec<T>, ReadError> {
+        let entries: Vec<Entry> =
+            self.entries.iter().filter(|entry| entry.kind == BlockKind::Names).copied().collect();
+        let mut names = Vec::new();
+        for entry in entries {
+            match self.block(&entry) {
+                Ok(block) => {
+                    names.extend(serde_json::from_slice::<Vec<T>>(&block.content).unwrap_or_default());
+                }
+                Err(ReadError::Block { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(names)
+    }
+
     /// The blocks of a file that ends with its index; `None` when it does not, or the index makes no sense.
     fn by_index(&mut self, begin: u64, length: u64) -> io::Result<Option<Vec<Entry>>> {
         let Some(end) = length.checked_sub(TRAILER as u64).filter(|end| *end >= begin) else {

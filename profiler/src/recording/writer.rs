@@ -1,17 +1,23 @@
 //! Writes a recording, block by block.
 
-use std::io::{self, Write};
+use std::{
+    fs::File,
+    io::{self, Write},
+};
 
 use serde::Serialize;
 use thiserror::Error;
-use whywait_ebpf::abi::{Header, Plain};
+use whywait_ebpf::abi::Header;
 
 use super::{
     block::{BlockHeader, BlockKind, HEADER, MOST},
     index::{self, Entry},
     preamble::Preamble,
+    records,
 };
 
+/// Bytes of names in a block, about.
+const NAMES: usize = 1 << 20;
 /// Bytes of records in a block: large enough to compress well, small enough to lose.
 const BLOCK: usize = 256 << 10;
 
@@ -78,22 +84,22 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// When a block is full and cannot be written.
-    pub fn records(&mut self, mut batch: &[u8]) -> Result<(), WriteError> {
-        while let Some(header) = Header::from_bytes(batch) {
-            let length = header.len as usize;
-            if length < size_of::<Header>() || length > batch.len() {
-                break;
-            }
-            let (record, rest) = batch.split_at(length);
-            batch = rest;
-            if self.block.len() + length > BLOCK {
-                self.flush()?;
-            }
-            self.block.extend_from_slice(record);
-            self.records += 1;
-            self.first = self.first.min(header.ts);
-            self.last = self.last.max(header.ts);
+    pub fn records(&mut self, batch: &[u8]) -> Result<(), WriteError> {
+        records(batch).try_for_each(|(header, record)| self.record(&header, record))
+    }
+
+    /// Takes a record that begins with this header.
+    ///
+    /// # Errors
+    /// When a block is full and cannot be written.
+    pub fn record(&mut self, header: &Header, record: &[u8]) -> Result<(), WriteError> {
+        if self.block.len() + record.len() > BLOCK {
+            self.flush()?;
         }
+        self.block.extend_from_slice(record);
+        self.records += 1;
+        self.first = self.first.min(header.ts);
+        self.last = self.last.max(header.ts);
         Ok(())
     }
 
@@ -131,11 +137,47 @@ impl<W: Write> Writer<W> {
         self.put(BlockKind::Facts, &json)
     }
 
+    /// Writes names of code, in as many blocks as they take; they add to those that were written before.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn names(&mut self, names: &[impl Serialize]) -> Result<(), WriteError> {
+        self.flush()?;
+        let mut json = Vec::new();
+        for name in names {
+            let before = json.len();
+            json.push(if before == 0 { b'[' } else { b',' });
+            serde_json::to_writer(&mut json, name).map_err(|error| self.failed(error.into()))?;
+            if json.len() >= MOST {
+                // A name for which there is no room in any block.
+                json.truncate(before);
+            } else if json.len() >= NAMES {
+                json.push(b']');
+                self.put(BlockKind::Names, &json)?;
+                json.clear();
+            }
+        }
+        if !json.is_empty() {
+            json.push(b']');
+            self.put(BlockKind::Names, &json)?;
+        }
+        Ok(())
+    }
+
     /// Ends the file with its index.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn finish(mut self) -> Result<(W, Written), WriteError> {
+        self.end()?;
+        Ok((self.out, self.written))
+    }
+
+    /// Ends the file with its index; nothing may follow.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn end(&mut self) -> Result<(), WriteError> {
         self.flush()?;
         // An index that no reader would hold is left out: the file is then read from its beginning.
         let content = index::to_bytes(&self.entries);
@@ -144,8 +186,7 @@ impl<W: Write> Writer<W> {
             self.put(BlockKind::Index, &content)?;
             self.write(&index::trailer(offset))?;
         }
-        self.out.flush().map_err(|cause| self.failed(cause))?;
-        Ok((self.out, self.written))
+        self.out.flush().map_err(|cause| self.failed(cause))
     }
 
     /// How much has been written; what is in hand is not among it.
@@ -188,5 +229,15 @@ impl<W: Write> Writer<W> {
 
     fn failed(&self, cause: io::Error) -> WriteError {
         WriteError::Output { written: self.written.bytes, cause }
+    }
+}
+
+impl Writer<File> {
+    /// Has the disk hold what has been written, also when the power fails.
+    ///
+    /// # Errors
+    /// When that cannot be.
+    pub fn sync(&self) -> Result<(), WriteError> {
+        self.out.sync_data().map_err(|cause| self.failed(cause))
     }
 }

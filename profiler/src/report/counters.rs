@@ -81,12 +81,13 @@ pub struct Calls {
 
 /// What the kernel counted.
 pub(super) fn counters(observation: &Observation) -> Counters {
-    let mut calls: Vec<_> = observation.syscalls.iter().filter(|_| observation.mode.syscalls).collect();
+    let mut calls: Vec<_> =
+        observation.facts.syscalls.iter().filter(|_| observation.facts.mode.syscalls).collect();
     calls.sort_by_key(|call| std::cmp::Reverse(call.total_ns));
     Counters {
-        run_queue: delays(&observation.run_queue),
-        futexes: waits(&observation.futexes),
-        kernel_locks: kernel_waits(&observation.kernel_locks),
+        run_queue: delays(&observation.facts.run_queue),
+        futexes: waits(&observation.facts.futexes),
+        kernel_locks: kernel_waits(&observation.facts.kernel_locks),
         system_calls: calls
             .into_iter()
             .take(MOST)

@@ -15,7 +15,6 @@ use crate::{
     explain::{Finding, findings, gather},
     fingerprint::{Little, Loop, ModelId, Pool, ThreadRole, Worker},
     observe::Observation,
-    platform::proc::cpu_count,
     window::{Book, Point, Window},
 };
 
@@ -256,6 +255,8 @@ pub struct Explanation {
     pub sockets_by: &'static str,
     /// The target ended before the time was over.
     pub target_ended: bool,
+    /// What is missing in the recording that this was told from, a sentence for each.
+    pub missing: Vec<String>,
 }
 
 fn latency(book: &Book) -> Latency {
@@ -319,9 +320,9 @@ fn per_request(observation: &Observation, window: &Window) -> PerRequest {
     let total = window.threads().total();
     let each =
         |count: u64| if window.all().count() == 0 { 0.0 } else { count as f64 / window.all().count() as f64 };
-    let slice = observation.slice;
-    let traced: u64 = observation.syscalls.iter().map(|count| count.count).sum();
-    let system_calls = if observation.mode.syscalls {
+    let slice = observation.facts.slice;
+    let traced: u64 = observation.facts.syscalls.iter().map(|count| count.count).sum();
+    let system_calls = if observation.facts.mode.syscalls {
         each(traced)
     } else if observation.pipeline.in_slice() > 0 {
         slice.syscalls.unwrap_or(0) as f64 / observation.pipeline.in_slice() as f64
@@ -339,17 +340,17 @@ fn per_request(observation: &Observation, window: &Window) -> PerRequest {
 }
 
 fn overhead(observation: &Observation, seconds: f64) -> Overhead {
-    let slice = observation.slice;
+    let slice = observation.facts.slice;
     let (per_run, bpf_share) = match slice.runs {
         Some((runs, nanos)) if runs > 0 && !slice.length.is_zero() => {
             (nanos as f64 / runs as f64, nanos as f64 / slice.length.as_nanos() as f64)
         }
         _ => (0.0, 0.0),
     };
-    let own = if seconds > 0.0 { observation.own_cpu_ns as f64 / 1e9 / seconds } else { 0.0 };
+    let own = if seconds > 0.0 { observation.facts.own_cpu_ns as f64 / 1e9 / seconds } else { 0.0 };
     Overhead {
         bpf_ns_per_event: round(per_run),
-        events: observation.counters.sent,
+        events: observation.facts.counters.sent,
         cpu_percent: round((own + bpf_share) * 100.0),
         bpf_cpu_percent: round(bpf_share * 100.0),
     }
@@ -370,9 +371,9 @@ pub fn explain(observation: &Observation) -> Explanation {
     Explanation {
         schema: "whywait.explain/1",
         target: Target {
-            pids: observation.pids.iter().map(|pid| pid.0).collect(),
-            command: observation.command.clone(),
-            ports: observation.ports.clone(),
+            pids: observation.facts.pids.iter().map(|pid| pid.0).collect(),
+            command: observation.facts.command.clone(),
+            ports: observation.facts.ports.clone(),
         },
         window_s: round(seconds),
         requests: Requests {
@@ -384,7 +385,10 @@ pub fn explain(observation: &Observation) -> Explanation {
             without_arrival: window.without_arrival(),
         },
         concurrency: at_once(window.concurrency()),
-        parallelism: at_once((window.parallelism().0, window.parallelism().1.min(cpu_count()))),
+        parallelism: at_once((
+            window.parallelism().0,
+            window.parallelism().1.min(observation.facts.machine_cpus),
+        )),
         model: Model {
             id: fingerprint.id,
             confidence: round(fingerprint.confidence),
@@ -405,12 +409,12 @@ pub fn explain(observation: &Observation) -> Explanation {
         per_request: per_request(observation, window),
         findings: findings(&facts),
         lost: Lost {
-            events: observation.loss.total()
+            events: observation.facts.loss.total()
                 + pipeline.unreadable()
-                + observation.counters.no_state
-                + observation.counters.unseen_switches,
+                + observation.facts.counters.no_state
+                + observation.facts.counters.unseen_switches,
             requests: window.touched_by_loss(),
-            by_kind: observation.loss.by_kind().map(|(kind, count)| (kind.to_owned(), count)).collect(),
+            by_kind: observation.facts.loss.by_kind().map(|(kind, count)| (kind.to_owned(), count)).collect(),
             missing: tally.missing,
             late: pipeline.late(),
         },
@@ -427,17 +431,23 @@ pub fn explain(observation: &Observation) -> Explanation {
         stacks: stacks(observation),
         locks: locks(observation),
         without: observation
+            .facts
             .capabilities
             .iter()
             .filter_map(|capability| {
                 capability.failure.as_ref().map(|why| Without {
-                    hook: capability.probe.name.to_owned(),
-                    lost: capability.probe.gives.to_owned(),
+                    hook: capability.hook.clone(),
+                    lost: capability.gives.clone(),
                     why: why.clone(),
                 })
             })
             .collect(),
-        sockets_by: if observation.mode.sockets_by_syscall { "system_calls" } else { "socket_tracepoints" },
-        target_ended: observation.target_ended,
+        sockets_by: if observation.facts.mode.sockets_by_syscall {
+            "system_calls"
+        } else {
+            "socket_tracepoints"
+        },
+        target_ended: observation.facts.target_ended,
+        missing: Vec::new(),
     }
 }

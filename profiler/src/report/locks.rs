@@ -107,7 +107,7 @@ pub(super) fn locks(observation: &Observation) -> Locks {
     let table = observation.pipeline.locks();
     let mut user: Vec<&Lock> = table.iter().collect();
     user.sort_by(|a, b| b.request_ns().total_cmp(&a.request_ns()).then_with(|| a.key().cmp(&b.key())));
-    let told = table.kernel().told(&observation.kernel_locks);
+    let told = table.kernel().told(&observation.facts.kernel_locks);
     let kernel_ns: u64 = told.iter().map(|lock| lock.total_ns).sum();
     Locks {
         user: user.into_iter().take(MOST).map(|lock| user_lock(observation, lock)).collect(),

@@ -3,11 +3,13 @@
 mod folded;
 mod frame;
 mod known;
+mod names;
 mod profile;
 mod report;
 
 pub use folded::{folded_frames, write_folded};
 pub use frame::{Frame, Place, brief};
 pub use known::{KnownWait, known_wait};
+pub use names::{Addresses, NameTable, Named};
 pub use profile::{Counts, Profile};
 pub use report::{Code, Hot, Stacks, StateStacks, Waker};

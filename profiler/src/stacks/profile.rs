@@ -222,7 +222,7 @@ mod tests {
     }
 
     fn stack(at: u64, taken: Taken, id: StackId) -> Event {
-        let stack = StackEvent { taken, at: Ns(at), futex: 0x77, other: Tid(0), id: Some(id), raw: None };
+        let stack = StackEvent { taken, at: Ns(at), futex: 0x77, other: Tid(0), id: Some(id), made_of: None };
         event(at, What::Stack(stack))
     }
 

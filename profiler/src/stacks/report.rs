@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use super::{
     frame::{Frame, without_tracing},
     known::{KnownWait, known_wait},
+    names::calls,
     profile::{Counts, Profile},
 };
 use crate::{
@@ -17,8 +18,18 @@ use crate::{
 
 /// Names code.
 pub trait Code {
+    /// The kernel's functions at these addresses, one for each.
+    fn kernel(&mut self, addresses: &[u64]) -> Vec<Frame>;
+
+    /// The functions at an address of a process, those that are inlined there first.
+    fn user(&mut self, pid: Pid, address: u64) -> Vec<Frame>;
+
     /// The frames of a trace, innermost first, functions that are inlined among them.
-    fn frames(&mut self, trace: &Trace) -> Vec<Frame>;
+    fn frames(&mut self, trace: &Trace) -> Vec<Frame> {
+        let mut frames = self.kernel(&trace.kernel);
+        frames.extend(calls(&trace.user).flat_map(|address| self.user(trace.pid, address)));
+        frames
+    }
 }
 
 /// A stack, and the time that requests spent in it.

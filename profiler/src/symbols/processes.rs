@@ -18,7 +18,7 @@ use super::{
     unwind::{Cache, Callers, unwind},
 };
 use crate::{
-    decode::{End, RawStack, Trace, Unwind},
+    decode::{End, RawStack, Unwind},
     stacks::{Code, Frame, Place},
     units::Pid,
 };
@@ -192,13 +192,11 @@ impl Unwind for Symbols {
 }
 
 impl Code for Symbols {
-    fn frames(&mut self, trace: &Trace) -> Vec<Frame> {
-        let mut frames = self.names.in_kernel(&trace.kernel);
-        for (index, address) in trace.user.iter().enumerate() {
-            // A return address is that of the instruction behind the call, which may be another function's.
-            let call = if index == 0 { *address } else { address - 1 };
-            frames.extend(self.at(trace.pid, call));
-        }
-        frames
+    fn kernel(&mut self, addresses: &[u64]) -> Vec<Frame> {
+        self.names.in_kernel(addresses)
+    }
+
+    fn user(&mut self, pid: Pid, address: u64) -> Vec<Frame> {
+        self.at(pid, address)
     }
 }

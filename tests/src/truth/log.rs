@@ -57,6 +57,7 @@ impl RequestLog {
                 attached: Box::new(move |_| tell.send(()).expect("the test waits for this")),
                 // The test has ended early only when it has failed.
                 sink: Some(Box::new(move |request| drop(sender.send(request.clone())))),
+                record: None,
             };
             observe(target, plan, &until).expect("attaching").loss.total()
         });

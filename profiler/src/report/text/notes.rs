@@ -17,7 +17,8 @@ use crate::{
 /// What was lost, in sentences that stand right below the answer; empty when nothing was.
 pub(super) fn losses(explanation: &Explanation) -> Vec<String> {
     let lost = &explanation.lost;
-    let mut losses = Vec::new();
+    let mut losses: Vec<String> =
+        explanation.missing.iter().map(|missing| format!("MISSING: {missing}.")).collect();
     if lost.events > 0 {
         let kinds: Vec<String> =
             lost.by_kind.iter().map(|(kind, count)| format!("{kind} {}", fmt_count(*count))).collect();

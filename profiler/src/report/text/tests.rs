@@ -53,6 +53,7 @@ fn thread(tid: u32, on_cpu_us: f64) -> ThreadUse {
 /// A server with nothing to do.
 fn idle() -> Explanation {
     Explanation {
+        missing: Vec::new(),
         schema: "whywait.explain/1",
         target: Target { pids: vec![4496], command: "nginx".to_owned(), ports: vec![8080] },
         window_s: 3.0,
@@ -157,6 +158,7 @@ fn prefork() -> Model {
 fn busy() -> Explanation {
     use State::{Disk, OnCpu, Other, RecvQueue, RunQueue};
     Explanation {
+        missing: Vec::new(),
         target: Target { pids: vec![4496, 4497, 4498], ports: vec![8080, 8443], ..idle().target },
         requests: Requests {
             count: 48_409,

@@ -1,4 +1,4 @@
-//! Numbers as they stand in a file: little-endian.
+//! Numbers as they stand in a file, and in the records of one: little-endian.
 
 /// The 32 bits at `at`, which must lie within the bytes.
 pub fn word(bytes: &[u8], at: usize) -> u32 {

@@ -1,0 +1,164 @@
+//! What is recorded says the same as what was watched, whatever ended the recording, and to whoever can read the file.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use whywait_tests::{
+    Client, DemoServer, Load, Signal, User, Whywait, kernel_test, patience, wait_until, whywait_command,
+};
+
+/// A directory that others may read.
+fn open_dir() -> TempDir {
+    let dir = tempfile::tempdir().expect("making a directory");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("opening a directory to all");
+    dir
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in text")
+}
+
+/// What `whywait report FILE --json` prints for a user who may do nothing but read the file.
+fn report(user: &User, file: &Path) -> Value {
+    let output = user.command(&[], &["report", text(file), "--json"]).output().expect("starting whywait");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "report ended with {}: {errors}", output.status);
+    serde_json::from_slice(&output.stdout).expect("one JSON object")
+}
+
+/// Where two JSON values differ, as paths.
+fn differences(path: &str, one: &Value, other: &Value, found: &mut Vec<String>) {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) if one.len() == other.len() => {
+            for (key, value) in one {
+                differences(&format!("{path}.{key}"), value, other.get(key).unwrap_or(&Value::Null), found);
+            }
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            for (at, (one, other)) in one.iter().zip(other).enumerate() {
+                differences(&format!("{path}[{at}]"), one, other, found);
+            }
+        }
+        _ if one == other => {}
+        _ => found.push(format!("{path}: {one} became {other}")),
+    }
+}
+
+fn assert_same(live: &Value, replayed: &Value) {
+    let mut found = Vec::new();
+    differences("", live, replayed, &mut found);
+    assert!(
+        found.is_empty(),
+        "{} differences, the first of them {:#?}",
+        found.len(),
+        &found[..found.len().min(20)]
+    );
+}
+
+/// The whole report, to the last digit: times, model, findings, locks, stacks by name, neighbours, cost.
+#[test]
+fn the_same_bytes_give_the_same_answer_to_a_user_without_privileges() {
+    let Some(_serial) = kernel_test() else { return };
+    let (dir, user) = (open_dir(), User::new());
+    let upstream = DemoServer::upstream();
+    for (model, calls) in [("thread-pool", true), ("event-loop", false), ("prefork", false), ("async", false)]
+    {
+        let at = upstream.address().to_string();
+        let server = DemoServer::start(model, &["--upstream", &at]);
+        let file = dir.path().join(model);
+        let pid = server.pid().to_string();
+        let watching = Whywait::explain(&["--pid", &pid, "--record", text(&file)]);
+        let mut load = Load::new(server.url("/plaintext"), 300, 3).connections(8).close().poisson();
+        for path in ["/lock?us=2000", "/cpu?us=1000", "/sleep?ms=3", "/disk?bytes=65536", "/cached?key=7"] {
+            load = load.and(server.url(path));
+        }
+        if calls {
+            load = load.and(server.url("/downstream?ms=5"));
+        }
+        load.run();
+        let live = watching.stop();
+        assert!(live.requests.count > 0, "requests to {model}");
+        let replayed = report(&user, &file);
+        assert_same(&live.raw, &replayed);
+        assert_eq!(replayed["missing"], Value::Array(Vec::new()));
+    }
+}
+
+/// Killed in the middle, the file has everything but the last moment, and says that something is missing.
+#[test]
+fn a_recording_that_is_killed_can_be_read() {
+    let Some(_serial) = kernel_test() else { return };
+    let (dir, user) = (open_dir(), User::new());
+    let file = dir.path().join("killed");
+    let server = DemoServer::start("thread-pool", &[]);
+    let recording = Whywait::attach(&["record", "--pid", &server.pid().to_string(), "-o", text(&file)]);
+    let load = Load::new(server.url("/plaintext"), 200, 4).connections(4);
+    load.run();
+    recording.signal(Signal::KILL);
+    assert_eq!(recording.end(Duration::ZERO).status.code(), None, "killed");
+    let report = report(&user, &file);
+    let (count, offered) = (report["requests"]["count"].as_u64().unwrap(), load.offered());
+    // Facts, and with them the records before, are written each second.
+    assert!(count >= offered / 2 && count <= offered, "{count} requests of {offered}");
+    let missing = report["missing"][0].as_str().unwrap_or_default();
+    assert!(missing.contains("cut off"), "{missing}");
+    assert_eq!(Client::connect(&server.address().to_string()).ask("/plaintext"), b"Hello, World!");
+}
+
+/// On a disk that becomes full the recording ends with an error that names the file; the target goes on, and what is there can be read.
+#[test]
+fn a_full_disk_ends_the_recording_and_not_the_target() {
+    let Some(_serial) = kernel_test() else { return };
+    let dir = open_dir();
+    let server = DemoServer::start("thread-pool", &[]);
+    let script = format!(
+        "mount -t tmpfs -o size=256k none {dir} && {whywait} record --pid {pid} -o {dir}/f 2>{dir}.err; \
+         echo $? >{dir}.status; {whywait} report {dir}/f --json",
+        dir = dir.path().display(),
+        whywait = whywait_tests::whywait_path().display(),
+        pid = server.pid(),
+    );
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script]);
+    let recording = Whywait::start(command);
+    let status = dir.path().with_extension("status");
+    let mut client = Client::connect(&server.address().to_string());
+    let full = wait_until(patience(Duration::from_secs(30)), || {
+        for _ in 0..200 {
+            client.ask("/plaintext");
+        }
+        status.exists()
+    });
+    let ended = recording.end(Duration::from_secs(10));
+    let errors = fs::read_to_string(dir.path().with_extension("err")).unwrap_or_default();
+    let code = fs::read_to_string(&status).unwrap_or_default();
+    for name in ["err", "status"] {
+        let _gone = fs::remove_file(dir.path().with_extension(name));
+    }
+    assert!(full, "the disk was never full: {errors}");
+    assert_eq!(code.trim(), "1", "{errors}");
+    assert!(errors.contains(&format!("{}/f", dir.path().display())), "the error names the file: {errors}");
+    assert!(errors.contains("No space left"), "{errors}");
+    let report: Value = serde_json::from_str(&ended.stdout).expect("a report of what is there");
+    assert!(report["requests"]["count"].as_u64().unwrap() > 0, "{report:#}");
+    assert!(!report["missing"].as_array().unwrap().is_empty());
+    assert_eq!(client.ask("/plaintext"), b"Hello, World!", "the target goes on");
+}
+
+/// What is no recording, or none of this version, is refused by a sentence that names the file.
+#[test]
+fn what_is_no_recording_is_refused() {
+    let dir = open_dir();
+    let file = dir.path().join("other");
+    fs::write(&file, "PK and so on").unwrap();
+    for (path, why) in [(file, "no recording of whywait"), (dir.path().join("none"), "No such file")] {
+        let output = whywait_command(&["report", text(&path)]).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(text(&path)) && error.contains(why), "{error}");
+    }
+}
