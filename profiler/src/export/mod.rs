@@ -41,6 +41,7 @@ use crate::{
     clock::{Request, RequestId},
     decode::Event,
     observe::Pipeline,
+    recording::{BlockKind, Entry},
     stacks::{Code, Stacks, StateStacks},
     units::Ns,
 };
@@ -112,6 +113,24 @@ pub struct Lost {
     pub to: Ns,
     /// How many.
     pub records: u64,
+}
+
+impl Lost {
+    /// The losses in these blocks of a recording: each is told with the block that was written after it.
+    pub fn of(entries: &[Entry]) -> Vec<Self> {
+        let mut before = None;
+        let mut all = Vec::new();
+        for entry in entries.iter().filter(|entry| entry.kind == BlockKind::Records) {
+            // A block that holds nothing but the number of a loss has no times of its own.
+            let to = if entry.records > 0 { entry.last } else { before.unwrap_or(0) };
+            if entry.dropped > 0 {
+                let from = before.unwrap_or(entry.first).min(to);
+                all.push(Self { from: Ns(from), to: Ns(to), records: entry.dropped });
+            }
+            before = Some(to);
+        }
+        all
+    }
 }
 
 /// An export that cannot go on.

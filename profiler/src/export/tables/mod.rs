@@ -36,7 +36,8 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    fn extension(self) -> &'static str {
+    /// Ending of a file's name.
+    pub fn extension(self) -> &'static str {
         match self {
             Self::Csv => "csv",
             Self::Parquet => "parquet",
