@@ -102,8 +102,6 @@ struct Function {
     id: u64,
     #[prost(int64, tag = "2")]
     name: i64,
-    #[prost(int64, tag = "3")]
-    system_name: i64,
 }
 
 /// A profile that grows.
@@ -164,7 +162,8 @@ impl Builder {
         let name = self.string(&frame.text());
         let mapping_id = self.mapping(&frame.place);
         let id = self.profile.location.len() as u64 + 1;
-        self.profile.function.push(Function { id, name, system_name: name });
+        // Without a name of the linker, `pprof` takes the name as it is, its parameters with it.
+        self.profile.function.push(Function { id, name });
         self.profile.location.push(Location { id, mapping_id, line: vec![Line { function_id: id }] });
         self.locations.insert(frame.clone(), id);
         id
