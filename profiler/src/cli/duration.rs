@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-/// Seconds, with a fraction if wanted.
+/// Seconds, with a fraction and an `s` behind them if wanted.
 ///
 /// # Errors
 /// When the text is not a number from 0.05 to 86400; why.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;
+    let value: f64 = text
+        .strip_suffix('s')
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| format!("`{text}` is not a number of seconds"))?;
     if !(0.05..=86_400.0).contains(&value) {
         return Err(format!("{text} seconds are not between 0.05 and 86400"));
     }
@@ -21,6 +25,7 @@ mod tests {
     #[test]
     fn seconds_are_numbers_within_a_day() {
         assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        assert_eq!(seconds("60s"), Ok(Duration::from_mins(1)));
         for bad in ["0", "-1", "NaN", "inf", "1e9", "five"] {
             assert!(seconds(bad).is_err(), "{bad}");
         }

@@ -6,6 +6,7 @@ mod driven;
 mod duration;
 mod explain;
 mod export;
+mod flight;
 mod helper;
 mod model;
 mod privileges;

@@ -4,11 +4,19 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::{duration::seconds, explain::tell_attached, privileges, size::bytes, target::TargetArgs};
+use super::{
+    duration::seconds,
+    explain::tell_attached,
+    flight::{self, Flight},
+    privileges,
+    size::bytes,
+    target::TargetArgs,
+};
 use crate::{
+    live::Trigger,
     observe::{Plan, RecordPlan, observe},
     platform::{signals::StopFlag, target::resolve},
-    recording::Limits,
+    recording::{Limits, RingPlan},
     report::counted,
 };
 
@@ -32,6 +40,15 @@ pub struct Args {
     /// Let FILE.1, FILE.2 and so on be the files before, and keep so many of them; without this, a full file ends the recording
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     keep: Option<u32>,
+    /// Flight recorder: hold the last seconds in memory, and write them to FILE.1, FILE.2… on SIGUSR1 or a trigger
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with_all = ["max_size", "max_time", "keep"])]
+    ring: Option<Duration>,
+    /// Memory of the flight recorder, at most
+    #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "256M", requires = "ring")]
+    ring_size: u64,
+    /// Write when this happens: `p99>20ms`, `request>500ms`, `finding=lock_contention`; may be given several times
+    #[arg(long, value_name = "TRIGGER", requires = "ring")]
+    on: Vec<Trigger>,
 }
 
 /// Runs the command.
@@ -44,6 +61,18 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let (spec, options) = args.target.into_parts();
     let resolved = resolve(&spec)?;
     privileges::check()?;
+    if let Some(length) = args.ring {
+        let bytes = usize::try_from(args.ring_size).unwrap_or(usize::MAX);
+        flight::check_folder(&args.file)?;
+        let flight = Flight {
+            ring: RingPlan { length, bytes },
+            triggers: args.on,
+            path: args.file,
+            duration: args.duration,
+        };
+        flight::run(flight, resolved, (spec, options), &stop)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let plan = Plan {
         spec,
         options,

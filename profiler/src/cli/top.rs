@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal},
+    path::PathBuf,
     process::ExitCode,
     sync::{Arc, mpsc},
     thread,
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use super::{privileges, target::TargetArgs};
 use crate::{
     live::{Note, Snapshot},
-    observe::{LivePlan, live, named},
+    observe::{Command, LivePlan, LiveRecord, live, named},
     platform::{
         signals::StopFlag,
         target::{Resolved, TargetSpec, resolve},
@@ -103,6 +104,10 @@ pub fn dashboard<T: Send + 'static>(
     let (publisher, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let (notes_in, notes) = mpsc::channel();
     let (begun_in, begun) = mpsc::channel();
+    let name = target.command.clone();
+    let (commands, asked) = mpsc::channel();
+    let mut recorded = None;
+    let mut record = move || toggle(&name, &mut recorded, &commands);
     let plan = LivePlan {
         spec,
         options,
@@ -119,13 +124,21 @@ pub fn dashboard<T: Send + 'static>(
             }
             Err(error) => log::error!("{error}"),
         }),
+        record: LiveRecord {
+            commands: asked,
+            ring: None,
+            told: Box::new(|result| match result {
+                Ok(path) => log::info!("recorded to {}", path.display()),
+                Err(error) => log::error!("{error}"),
+            }),
+        },
     };
     let over = stop.clone();
     let thread = thread::Builder::new()
         .name("whywait-live".to_owned())
         .spawn(move || live(target, plan, &over))
         .context("cannot start the thread that watches")?;
-    let shown = show(snapshots, theme, screen.fps);
+    let shown = show(snapshots, theme, screen.fps, &mut record);
     stop.set();
     let ended = thread.join();
     shown.context("cannot use the terminal")?;
@@ -136,4 +149,30 @@ pub fn dashboard<T: Send + 'static>(
         }
         Err(_) => bail!("the thread that watches has failed"),
     }
+}
+
+/// Begins a recording, or ends the one that there is; says which.
+fn toggle(name: &str, recorded: &mut Option<PathBuf>, commands: &mpsc::Sender<Command>) -> String {
+    let (command, said) = if let Some(path) = recorded.take() {
+        (Command::End, format!("recorded to {}", path.display()))
+    } else {
+        let path = free_name(name);
+        let said = format!("recording to {}; r ends it", path.display());
+        *recorded = Some(path.clone());
+        (Command::Begin(path), said)
+    };
+    match commands.send(command) {
+        Ok(()) => said,
+        Err(_) => "nothing is watched any more".to_owned(),
+    }
+}
+
+/// A file here that there is not yet, named after the target.
+fn free_name(name: &str) -> PathBuf {
+    let plain: String = name
+        .chars()
+        .map(|letter| if letter.is_alphanumeric() || letter == '-' { letter } else { '_' })
+        .collect();
+    let named = |number| PathBuf::from(format!("whywait-{plain}-{number}.rec"));
+    (1..u32::MAX).map(named).find(|path| !path.exists()).unwrap_or_else(|| named(0))
 }

@@ -14,6 +14,7 @@ use whywait_ebpf::abi::{OffCpu, off_cpu};
 use super::{
     beside::Beside,
     explainer::Explainer,
+    live_record::{LiveRecord, Sources, Tapes},
     pipeline::Pipeline,
     run::{GRACE, ObserveError, add_children, attach, ended, join_late},
 };
@@ -67,6 +68,8 @@ pub struct LivePlan {
     pub publish: Box<dyn FnMut(Arc<Snapshot>) + Send>,
     /// Called once, when everything is attached.
     pub attached: Box<dyn FnOnce() + Send>,
+    /// How the run is recorded.
+    pub record: LiveRecord,
 }
 
 /// What goes on during the run.
@@ -84,6 +87,7 @@ struct Run {
     found: Vec<&'static str>,
     symbols: Symbols,
     explainer: Explainer,
+    tapes: Tapes,
     /// When its ports were looked up last.
     ports_at: Instant,
 }
@@ -121,6 +125,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
     }
     let cost = Cost { at: Instant::now(), cpu_ns: proc::self_cpu_ns() };
     let beside = Beside::new(began, &target.pids);
+    let tapes = Tapes::new(plan.record, &target)?;
     let status = Status::Watching;
     let mut run = Run {
         spec: plan.spec,
@@ -136,6 +141,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         found: Vec::new(),
         symbols: Symbols::new(),
         explainer: Explainer::start()?,
+        tapes,
         ports_at: Instant::now(),
     };
     let frame = Duration::from_secs(1) / plan.fps.max(1);
@@ -144,7 +150,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         match reader.batches().recv_timeout(next_frame.saturating_duration_since(Instant::now())) {
             Ok(batch) => {
                 heard = Instant::now();
-                run.pipeline.records(&batch, &mut run.symbols);
+                run.tapes.records(batch, &mut run.pipeline, &mut run.symbols);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
@@ -154,6 +160,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
             continue;
         }
         next_frame = now + frame;
+        run.record()?;
         if heard.elapsed() >= IDLE {
             run.pipeline.idle();
         }
@@ -169,6 +176,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         publish(Arc::new(run.snapshot(behind)));
     }
     reader.stop();
+    run.finish()?;
     drop(run.session);
     if let Some(command) = &mut run.target.launched {
         command.terminate(GRACE);
@@ -188,6 +196,18 @@ impl Run {
         self.note(Note { at: monotonic(), title, text: text.to_owned() });
     }
 
+    /// Does what is asked of recordings.
+    fn record(&mut self) -> Result<(), AttachError> {
+        let Self { session, target, pipeline, symbols, tapes, .. } = self;
+        tapes.tick(&mut Sources { session, target, pipeline, symbols })
+    }
+
+    /// Ends recordings.
+    fn finish(&mut self) -> Result<(), AttachError> {
+        let Self { session, target, pipeline, symbols, tapes, .. } = self;
+        tapes.finish(&mut Sources { session, target, pipeline, symbols })
+    }
+
     /// What is looked at now and then.
     fn look(&mut self) -> Result<(), ObserveError> {
         let now = monotonic();
@@ -196,7 +216,9 @@ impl Run {
         if now.since(begin) >= WINDOW {
             self.explain(now)?;
         }
-        self.beside.tick(&self.pipeline.fresh_takers(), &self.pipeline);
+        let fresh = self.pipeline.fresh_takers();
+        self.beside.tick(&fresh, &self.pipeline);
+        self.tapes.fresh(&fresh, &self.pipeline);
         self.look_at_losses()?;
         join_late(&self.spec, &mut self.target, &mut self.session)?;
         self.look_at_target()?;
@@ -218,7 +240,9 @@ impl Run {
     /// Has the window explained, and begins the next.
     fn explain(&mut self, now: Ns) -> Result<(), AttachError> {
         let mut pipeline = self.pipeline.turn(now);
-        self.beside.last_look(&pipeline.fresh_takers(), &pipeline);
+        let fresh = pipeline.fresh_takers();
+        self.beside.last_look(&fresh, &pipeline);
+        self.tapes.fresh(&fresh, &pipeline);
         if pipeline.window().all().count() > 0 {
             self.explainer.explain(pipeline, self.beside.facts(&self.session, &self.target, now)?);
         }
@@ -247,6 +271,7 @@ impl Run {
         let total = loss.total();
         if total > self.known_loss {
             log::warn!("{} records found no room", total - self.known_loss);
+            self.tapes.lost(total - self.known_loss);
             self.known_loss = total;
             self.pipeline.loss();
         }

@@ -3,8 +3,8 @@
 mod beside;
 mod explainer;
 mod facts;
-mod known;
 mod live;
+mod live_record;
 mod neighbours;
 mod observation;
 mod outside;
@@ -16,6 +16,7 @@ mod slice;
 
 pub use facts::Facts;
 pub use live::{LivePlan, live, named};
+pub use live_record::{Command, LiveRecord};
 pub use observation::Observation;
 pub use pipeline::{Listener, Pipeline, Sink};
 pub use record::RecordPlan;

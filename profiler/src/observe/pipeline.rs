@@ -10,12 +10,11 @@ use crate::{
     fingerprint::Behaviour,
     live::History,
     locks::Locks,
+    recording::{self, Present},
     stacks::Profile,
     units::{Ns, Pid, Tid},
     window::Window,
 };
-
-use super::known::Known;
 
 /// How far two CPUs' records may be out of order: an interrupt between taking the time and reserving room is far shorter.
 const SLACK: u64 = 2_000_000;
@@ -55,11 +54,13 @@ pub struct Pipeline {
     cpu: CpuWaits,
     done: Vec<Request>,
     pass_at: Ns,
+    /// Time of the newest record, where what is present is kept.
+    newest: u64,
     sink: Option<Sink>,
     /// What a run that is shown keeps beside its window.
     history: Option<Box<History>>,
     /// What a window begins with that follows another one.
-    known: Option<Box<Known>>,
+    present: Option<Box<Present>>,
     unreadable: u64,
     slice: Option<(Ns, Ns)>,
     in_slice: u64,
@@ -82,9 +83,10 @@ impl Pipeline {
             cpu: CpuWaits::new(begin),
             done: Vec::new(),
             pass_at: Ns(0),
+            newest: 0,
             sink,
             history: None,
-            known: None,
+            present: None,
             unreadable: 0,
             slice: None,
             in_slice: 0,
@@ -105,6 +107,10 @@ impl Pipeline {
             bytes = rest;
             match decode(record, &mut self.routes) {
                 Ok(mut event) => {
+                    if let Some(present) = &mut self.present {
+                        present.record(&header, record);
+                        self.newest = self.newest.max(header.ts);
+                    }
                     self.gaps.check(&mut event);
                     self.traces.number(&mut event, unwind);
                     self.order.push(event);
@@ -127,12 +133,17 @@ impl Pipeline {
     pub fn keep_history(&mut self, history: History) {
         self.clock.keep_paths();
         self.history = Some(Box::new(history));
-        self.keep_known();
+        self.keep_present();
     }
 
     /// From now on the window can be ended, and another one begun.
-    pub fn keep_known(&mut self) {
-        self.known = Some(Box::default());
+    pub fn keep_present(&mut self) {
+        self.present = Some(Box::default());
+    }
+
+    /// Threads and connections that there are, as records of a moment that is no later than that of any record to come.
+    pub fn present(&self) -> Vec<u8> {
+        self.present.as_ref().map(|present| present.records(self.newest)).unwrap_or_default()
     }
 
     /// Whether a thread works for a request.
@@ -171,13 +182,13 @@ impl Pipeline {
         self.pass_on();
         let (mut behaviour, mut ledger, mut locks, mut cpu) =
             (Behaviour::new(at), Ledger::default(), Locks::default(), CpuWaits::new(at));
-        if let Some(known) = &self.known {
-            for event in known.events(at) {
-                behaviour.event(&event);
-                ledger.event(&event);
-                locks.event(&event);
-                cpu.event(&event);
-            }
+        for (_, record) in recording::records(&self.present()) {
+            let Ok(event) = decode(record, &mut self.routes) else { continue };
+            let event = Event { at, ..event };
+            behaviour.event(&event);
+            ledger.event(&event);
+            locks.event(&event);
+            cpu.event(&event);
         }
         let mut past = Self {
             clock: RequestClock::with_tally(self.clock.tally()),
@@ -241,9 +252,6 @@ impl Pipeline {
             .flatten();
         if let Some(history) = &mut self.history {
             history.event(event, serving);
-        }
-        if let Some(known) = &mut self.known {
-            known.event(event);
         }
         if let Some(sink) = &mut self.sink {
             sink.event(event, serving);

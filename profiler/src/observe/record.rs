@@ -1,6 +1,7 @@
 //! A run that is written down while it goes on: its records as they come, its facts now and then, the names of its code at the end.
 
 use std::{
+    collections::VecDeque,
     path::PathBuf,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -9,10 +10,10 @@ use super::{facts::Facts, pipeline::Pipeline};
 use crate::{
     decode::{End, RawStack, Unwind},
     platform::{clock::monotonic, kernel::KernelFacts, proc, target::Resolved},
-    recording::{Callers, Limits, Preamble, RecordError, Recorder, Written},
+    recording::{Callers, Limits, Preamble, RecordError, Recorder, RingPlan, Written},
     ring::Batch,
     stacks::{Addresses, Code},
-    units::Pid,
+    units::{Ns, Pid},
 };
 
 /// How often facts are written, at most.
@@ -37,6 +38,8 @@ pub struct Recording {
     callers: Vec<Callers>,
     addresses: Addresses,
     next: Instant,
+    /// Facts since the oldest record that is held in memory, if that is where records go.
+    ring: Option<VecDeque<Facts>>,
 }
 
 impl Recording {
@@ -46,14 +49,32 @@ impl Recording {
     /// When it cannot be created.
     pub fn start(plan: RecordPlan, target: &Resolved) -> Result<Self, RecordError> {
         let RecordPlan { path, limits } = plan;
-        Ok(Self {
-            recorder: Recorder::start(&path, &preamble(target), limits.keep)?,
-            limits,
+        Ok(Self { limits, ..Self::new(Recorder::start(&path, &preamble(target), limits.keep)?) })
+    }
+
+    /// Holds the newest records in memory.
+    ///
+    /// # Errors
+    /// When no thread can be created.
+    pub fn ring(plan: RingPlan) -> Result<Self, RecordError> {
+        Ok(Self { ring: Some(VecDeque::new()), ..Self::new(Recorder::ring(plan)?) })
+    }
+
+    fn new(recorder: Recorder<Facts>) -> Self {
+        Self {
+            recorder,
+            limits: Limits::default(),
             began: Instant::now(),
             callers: Vec::new(),
             addresses: Addresses::default(),
             next: Instant::now(),
-        })
+            ring: None,
+        }
+    }
+
+    /// Begins with the threads and connections that there are, as records.
+    pub fn begin_with(&mut self, present: Vec<u8>) {
+        self.recorder.records(present, Vec::new());
     }
 
     /// Takes records and hands them to the pipeline, whose stacks are written as `unwind` finds them.
@@ -76,12 +97,30 @@ impl Recording {
     /// Takes facts, and how long it took to gather them.
     pub fn facts(&mut self, facts: Facts, took: Duration) {
         self.next = Instant::now() + OFTEN.max(took * SHARE);
-        self.recorder.facts(facts);
+        let Some(ring) = &mut self.ring else { return self.recorder.facts(facts) };
+        ring.push_back(facts);
+        let oldest = Ns(self.recorder.progress());
+        while ring.len() > 1 && ring[1].end <= oldest {
+            ring.pop_front();
+        }
+    }
+
+    /// Writes what is held in memory to a file, with what has changed up to these facts; [`Recording::results`] tells when it is done.
+    pub fn write(&mut self, path: PathBuf, facts: Facts, code: &mut dyn Code, target: &Resolved) {
+        let before = self.ring.as_ref().and_then(VecDeque::front).cloned().unwrap_or_default();
+        let began = before.end.max(Ns(self.recorder.progress()).min(facts.end));
+        let told = Facts { begin: began, ..facts.since(&before) };
+        self.recorder.write(path, preamble(target), told, self.addresses.name(code));
+    }
+
+    /// Files that were written from memory since, or why they were not.
+    pub fn results(&self) -> impl Iterator<Item = Result<PathBuf, RecordError>> + '_ {
+        self.recorder.results()
     }
 
     /// Whether the file is full.
     pub fn is_full(&self) -> bool {
-        self.limits.are_met(self.recorder.bytes(), self.began.elapsed())
+        self.limits.are_met(self.recorder.progress(), self.began.elapsed())
     }
 
     /// Whether another file follows a full one.
@@ -90,11 +129,17 @@ impl Recording {
     }
 
     /// Ends the file, with these facts and with names of the code in its stacks, and begins the next.
-    pub fn turn(&mut self, facts: Facts, code: &mut dyn Code, target: &Resolved) {
+    /// That begins with `present`: the threads and connections that there are, as records.
+    pub fn turn(&mut self, facts: Facts, present: Vec<u8>, code: &mut dyn Code, target: &Resolved) {
         let names = std::mem::take(&mut self.addresses).name(code);
-        self.recorder.turn(facts, names, preamble(target));
+        self.recorder.turn(facts, names, preamble(target), present);
         self.began = Instant::now();
         self.next = self.began;
+    }
+
+    /// Waits for the files that are being written from memory.
+    pub fn finish_writing(self) -> Vec<Result<PathBuf, RecordError>> {
+        self.recorder.finish_writing()
     }
 
     /// Records that were not written because the disk was too slow.

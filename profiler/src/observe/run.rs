@@ -113,7 +113,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
     let first = monotonic();
     let mut pipeline = Pipeline::new(first, plan.sink);
     if recording.as_ref().is_some_and(Recording::has_several_files) {
-        pipeline.keep_known();
+        pipeline.keep_present();
     }
     if let Some(command) = &mut target.launched {
         command.go()?;
@@ -226,7 +226,8 @@ impl Run {
         self.beside.last_look(&past.fresh_takers(), &past);
         let facts = self.facts(now, LockNames::look_up(past.locks()))?;
         if let Some(recording) = &mut self.recording {
-            recording.turn(facts.clone().since(&self.before), &mut self.symbols, &self.target);
+            let told = facts.clone().since(&self.before);
+            recording.turn(told, self.pipeline.present(), &mut self.symbols, &self.target);
         }
         self.slice = Slice::of(None);
         self.beside.turn(now, &self.target.pids);

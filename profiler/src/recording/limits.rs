@@ -25,10 +25,10 @@ impl Limits {
     }
 }
 
-/// The file that was the newest so many files ago: `FILE.1` is the one before `FILE`.
-pub fn older(path: &Path, ago: u32) -> PathBuf {
+/// A file with a number behind its name: `FILE.1`.
+pub fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut name = OsString::from(path);
-    name.push(format!(".{ago}"));
+    name.push(format!(".{number}"));
     name.into()
 }
 
@@ -41,12 +41,12 @@ pub fn shift(path: &Path, keep: u32) -> io::Result<()> {
         return fs::remove_file(path);
     }
     for ago in (1..keep).rev() {
-        match fs::rename(older(path, ago), older(path, ago + 1)) {
+        match fs::rename(numbered(path, ago), numbered(path, ago + 1)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    fs::rename(path, older(path, 1))
+    fs::rename(path, numbered(path, 1))
 }
 
 #[cfg(test)]
@@ -63,7 +63,10 @@ mod tests {
         }
         let read = |path: PathBuf| fs::read_to_string(path).ok();
         assert_eq!(read(path.clone()), None);
-        assert_eq!([1, 2, 3].map(|ago| read(older(&path, ago))), [Some("4".into()), Some("3".into()), None]);
+        assert_eq!(
+            [1, 2, 3].map(|ago| read(numbered(&path, ago))),
+            [Some("4".into()), Some("3".into()), None]
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod preamble;
 mod present;
 mod reader;
 mod recorder;
+mod ring;
 mod writer;
 
 #[cfg(test)]
@@ -19,17 +20,19 @@ use whywait_ebpf::abi::{Header, Plain};
 
 pub use block::{BlockHeader, BlockKind};
 pub use index::Entry;
-pub use limits::Limits;
+pub use limits::{Limits, numbered};
 pub use preamble::Preamble;
+pub use present::Present;
 pub use reader::{Block, Damage, OpenError, ReadError, Recording};
 pub use recorder::{Callers, RecordError, Recorder};
+pub use ring::RingPlan;
 pub use writer::{WriteError, Writer, Written};
 
 /// Version of the format; raised when an older whywait could not read what is written.
 pub const VERSION: u32 = 1;
 
 /// The records of a batch, as far as they are any.
-fn records(mut batch: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
+pub fn records(mut batch: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
     std::iter::from_fn(move || {
         let header = Header::from_bytes(batch)?;
         let length = header.len as usize;

@@ -1,4 +1,4 @@
-//! What a recording that begins in the middle must begin with: the threads and connections that there are, as records, as if whywait had
+//! What a window or a recording that begins in the middle must begin with: the threads and connections that there are, as records, as if whywait had
 //! found them just then.
 
 use rustc_hash::FxHashMap;

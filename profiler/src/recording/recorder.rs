@@ -14,16 +14,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use serde::Serialize;
 use thiserror::Error;
-use whywait_ebpf::abi::kind;
+use whywait_ebpf::abi::{Header, kind};
 
 use super::{
     limits::shift,
     preamble::Preamble,
-    present::Present,
     records,
+    ring::{Ring, RingPlan},
     writer::{WriteError, Writer, Written},
 };
 use crate::{
@@ -77,15 +77,10 @@ enum Message<F> {
     Facts(Box<F>),
     /// Names of code.
     Names(Vec<Named>),
-    /// The file is full: its last facts and names, and what the next one begins with.
-    Turn(Box<Turn<F>>),
-}
-
-/// What is needed to end a file and begin the next.
-struct Turn<F> {
-    facts: F,
-    names: Vec<Named>,
-    preamble: Preamble,
+    /// The file is full: its last facts and names, and the description and records with which the next one begins.
+    Turn(Box<F>, Vec<Named>, Preamble, Vec<u8>),
+    /// What is held in memory is to be written to this file, with its description, facts and names.
+    Write(PathBuf, Preamble, Box<F>, Vec<Named>),
 }
 
 /// A recording that is being made.
@@ -93,8 +88,10 @@ pub struct Recorder<F> {
     path: PathBuf,
     sender: Sender<Message<F>>,
     waiting: Arc<AtomicUsize>,
-    bytes: Arc<AtomicU64>,
+    /// Bytes of the file, or the time of the oldest record that is held in memory.
+    progress: Arc<AtomicU64>,
     unwritten: u64,
+    results: Receiver<Result<PathBuf, RecordError>>,
     thread: JoinHandle<Result<Written, RecordError>>,
 }
 
@@ -105,18 +102,23 @@ impl<F: Serialize + Send + 'static> Recorder<F> {
     /// When the file cannot be created, or its beginning not be written.
     pub fn start(path: &Path, preamble: &Preamble, keep: Option<u32>) -> Result<Self, RecordError> {
         let writer = begin(path, preamble)?;
+        let files = Files { path: path.to_owned(), keep: keep.unwrap_or(0), writer, synced: Instant::now() };
+        Self::run(path, Store::Files(files))
+    }
+
+    /// Holds the newest records in memory, until they are asked for.
+    ///
+    /// # Errors
+    /// When no thread can be created.
+    pub fn ring(plan: RingPlan) -> Result<Self, RecordError> {
+        Self::run(Path::new("in memory"), Store::Ring(Ring::new(plan)))
+    }
+
+    fn run(path: &Path, mut store: Store) -> Result<Self, RecordError> {
         let (sender, messages) = unbounded();
-        let (waiting, bytes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
-        let mut files = Files {
-            path: path.to_owned(),
-            keep: keep.unwrap_or(0),
-            writer,
-            // What is there is needed only for a file that begins in the middle.
-            present: keep.map(|_| Present::default()),
-            newest: 0,
-            synced: Instant::now(),
-        };
-        let (taken, written) = (Arc::clone(&waiting), Arc::clone(&bytes));
+        let (told, results) = unbounded();
+        let (waiting, progress) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
+        let (taken, made) = (Arc::clone(&waiting), Arc::clone(&progress));
         let thread = std::thread::Builder::new()
             .name("whywait-record".to_owned())
             .spawn(move || {
@@ -124,13 +126,21 @@ impl<F: Serialize + Send + 'static> Recorder<F> {
                     if let Message::Records(batch, _) = &message {
                         taken.fetch_sub(batch.len(), Ordering::Relaxed);
                     }
-                    files.take(message)?;
-                    written.store(files.writer.written().bytes, Ordering::Relaxed);
+                    match &mut store {
+                        Store::Files(files) => files.take(message)?,
+                        Store::Ring(ring) => {
+                            if let Some(result) = hold(ring, message) {
+                                // Whoever asked for it may be gone.
+                                let _gone = told.send(result);
+                            }
+                        }
+                    }
+                    made.store(store.progress(), Ordering::Relaxed);
                 }
-                files.finish()
+                store.finish()
             })
             .map_err(|_| RecordError::Thread { path: path.to_owned() })?;
-        Ok(Self { path: path.to_owned(), sender, waiting, bytes, unwritten: 0, thread })
+        Ok(Self { path: path.to_owned(), sender, waiting, progress, unwritten: 0, results, thread })
     }
 
     /// Takes records one after the other, as the ring's reader hands them on, with the callers of the stacks among them in their order.
@@ -161,14 +171,34 @@ impl<F: Serialize + Send + 'static> Recorder<F> {
     }
 
     /// Ends the file with these facts and names, and begins the next one.
-    pub fn turn(&mut self, facts: F, names: Vec<Named>, preamble: Preamble) {
-        self.bytes.store(0, Ordering::Relaxed);
-        self.tell(Message::Turn(Box::new(Turn { facts, names, preamble })));
+    /// The next one has this description, and begins with these records: what there is.
+    pub fn turn(&mut self, facts: F, names: Vec<Named>, preamble: Preamble, present: Vec<u8>) {
+        self.progress.store(0, Ordering::Relaxed);
+        self.tell(Message::Turn(Box::new(facts), names, preamble, present));
     }
 
-    /// Bytes of the file so far.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    /// Writes what is held in memory to a file; [`Recorder::results`] tells when that is done.
+    pub fn write(&mut self, path: PathBuf, preamble: Preamble, facts: F, names: Vec<Named>) {
+        self.tell(Message::Write(path, preamble, Box::new(facts), names));
+    }
+
+    /// Files that were written from memory since, or why they were not.
+    pub fn results(&self) -> impl Iterator<Item = Result<PathBuf, RecordError>> + '_ {
+        self.results.try_iter()
+    }
+
+    /// Ends what is held in memory, and waits for the files that are being written of it.
+    pub fn finish_writing(self) -> Vec<Result<PathBuf, RecordError>> {
+        let Self { sender, thread, results, .. } = self;
+        drop(sender);
+        // It fails in nothing that has not been told.
+        let _ended = thread.join();
+        results.try_iter().collect()
+    }
+
+    /// Bytes of the file so far; of what is held in memory, the time of the oldest record.
+    pub fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
     }
 
     /// Records for which there was no room, because the disk was too slow.
@@ -200,6 +230,52 @@ impl<F: Serialize + Send + 'static> Recorder<F> {
     }
 }
 
+/// Where records go.
+enum Store {
+    Files(Files),
+    Ring(Ring),
+}
+
+impl Store {
+    fn progress(&self) -> u64 {
+        match self {
+            Self::Files(files) => files.writer.written().bytes,
+            Self::Ring(ring) => ring.oldest(),
+        }
+    }
+
+    fn finish(self) -> Result<Written, RecordError> {
+        match self {
+            Self::Files(files) => files.finish(),
+            Self::Ring(_) => Ok(Written::default()),
+        }
+    }
+}
+
+/// What is held in memory has its facts and names when it is written.
+fn hold<F: Serialize>(ring: &mut Ring, message: Message<F>) -> Option<Result<PathBuf, RecordError>> {
+    match message {
+        Message::Records(batch, callers) => {
+            let mut walked = Vec::with_capacity(batch.len());
+            each(&batch, callers, |_, record| walked.extend_from_slice(record));
+            ring.records(&walked);
+            None
+        }
+        Message::Lost(records) => {
+            ring.lost(records);
+            None
+        }
+        Message::Facts(_) | Message::Names(_) | Message::Turn(..) => None,
+        Message::Write(path, preamble, facts, names) => {
+            let written = begin(&path, &preamble).and_then(|mut writer| {
+                ring.write(&mut writer, &*facts, &names)
+                    .map_err(|cause| RecordError::Write { path: path.clone(), cause })
+            });
+            Some(written.map(|()| path))
+        }
+    }
+}
+
 /// Creates a file and writes its beginning.
 fn begin(path: &Path, preamble: &Preamble) -> Result<Writer<File>, RecordError> {
     let file = File::create(path).map_err(|cause| RecordError::Create { path: path.to_owned(), cause })?;
@@ -211,9 +287,6 @@ struct Files {
     path: PathBuf,
     keep: u32,
     writer: Writer<File>,
-    present: Option<Present>,
-    /// Time of the newest record.
-    newest: u64,
     synced: Instant,
 }
 
@@ -222,13 +295,13 @@ impl Files {
         let failed = |cause| RecordError::Write { path: self.path.clone(), cause };
         match message {
             Message::Records(batch, callers) => {
-                if let Some(present) = &mut self.present {
-                    for (header, record) in records(&batch) {
-                        present.record(&header, record);
-                        self.newest = self.newest.max(header.ts);
+                let mut written = Ok(());
+                each(&batch, callers, |header, record| {
+                    if written.is_ok() {
+                        written = self.writer.record(header, record);
                     }
-                }
-                put(&mut self.writer, &batch, callers).map_err(failed)
+                });
+                written.map_err(failed)
             }
             Message::Lost(records) => {
                 self.writer.dropped(records);
@@ -243,21 +316,18 @@ impl Files {
                 Ok(())
             }
             Message::Names(names) => self.writer.names(&names).map_err(failed),
-            Message::Turn(turn) => self.turn(&turn),
+            Message::Turn(facts, names, preamble, present) => {
+                self.writer.facts(&facts).map_err(failed)?;
+                self.writer.names(&names).map_err(failed)?;
+                self.writer.end().map_err(failed)?;
+                shift(&self.path, self.keep)
+                    .map_err(|cause| RecordError::Create { path: self.path.clone(), cause })?;
+                self.writer = begin(&self.path, &preamble)?;
+                self.writer.records(&present).map_err(failed)
+            }
+            // A file is written as it goes.
+            Message::Write(..) => Ok(()),
         }
-    }
-
-    /// Ends a file, and begins the next with what there is.
-    fn turn<F: Serialize>(&mut self, turn: &Turn<F>) -> Result<(), RecordError> {
-        let failed = |cause| RecordError::Write { path: self.path.clone(), cause };
-        self.writer.facts(&turn.facts).map_err(failed)?;
-        self.writer.names(&turn.names).map_err(failed)?;
-        self.writer.end().map_err(failed)?;
-        shift(&self.path, self.keep)
-            .map_err(|cause| RecordError::Create { path: self.path.clone(), cause })?;
-        self.writer = begin(&self.path, &turn.preamble)?;
-        let present = self.present.as_ref().map(|present| present.records(self.newest)).unwrap_or_default();
-        self.writer.records(&present).map_err(failed)
     }
 
     fn finish(mut self) -> Result<Written, RecordError> {
@@ -268,15 +338,14 @@ impl Files {
     }
 }
 
-/// Writes records, each stack with its callers in the place of its copy.
-fn put(writer: &mut Writer<File>, batch: &[u8], callers: Vec<Callers>) -> Result<(), WriteError> {
+/// Hands on the records of a batch, each stack with its callers in the place of its copy.
+fn each(batch: &[u8], callers: Vec<Callers>, mut take: impl FnMut(&Header, &[u8])) {
     let mut callers = callers.into_iter();
     for (header, record) in records(batch) {
         let walked = (header.kind == kind::STACK)
             .then(|| callers.next())
             .flatten()
             .and_then(|(addresses, end)| with_callers(record, &addresses, end));
-        writer.record(&header, walked.as_deref().unwrap_or(record))?;
+        take(&header, walked.as_deref().unwrap_or(record));
     }
-    Ok(())
 }

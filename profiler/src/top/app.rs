@@ -44,6 +44,8 @@ pub enum Wish {
     Suspend,
     /// Write the picture to files.
     Screenshot,
+    /// Begin to record, or end that.
+    Record,
 }
 
 /// The dashboard's state.
@@ -225,6 +227,7 @@ impl App {
             Action::Quit => return Wish::Quit,
             Action::Suspend => return Wish::Suspend,
             Action::Screenshot => return Wish::Screenshot,
+            Action::Record => return Wish::Record,
             Action::Help => self.lay_over(Overlay::Help),
             Action::Explain => self.lay_over(Overlay::Explanation),
             Action::Show(screen) => self.show(screen),

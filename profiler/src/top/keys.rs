@@ -49,6 +49,8 @@ pub enum Action {
     Switch,
     /// Writes the picture to files.
     Screenshot,
+    /// Begins to record to a file, or ends that.
+    Record,
     /// Shows the explanation as text.
     Explain,
     /// Puts the program to sleep, as the shell's Ctrl-Z.
@@ -209,6 +211,13 @@ pub const KEYS: &[Key] = &[
         "the explanation of the last seconds as text",
         Place::Always,
         &[(KeyCode::Char('e'), Action::Explain)],
+    ),
+    key(
+        "r",
+        "record",
+        "record to a file here, for whywait report; once more to end that",
+        Place::Help,
+        &[(KeyCode::Char('r'), Action::Record)],
     ),
     key(
         "s",

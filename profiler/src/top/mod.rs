@@ -36,13 +36,19 @@ use crate::live::Snapshot;
 use app::Wish;
 use terminal::Screen;
 
-/// Shows snapshots until the user, a signal, the end of the terminal or that of the snapshots ends it.
+/// Shows snapshots until the user, a signal, the end of the terminal or that of the snapshots ends it. `record` begins or ends a recording, and says
+/// what it did.
 ///
 /// # Errors
 /// When the terminal cannot be used, or the system has no room for what waits for it.
-pub fn run(snapshots: watch::Receiver<Arc<Snapshot>>, theme: Theme, fps: u32) -> io::Result<()> {
+pub fn run(
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    theme: Theme,
+    fps: u32,
+    record: &mut dyn FnMut() -> String,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(show(snapshots, theme, fps));
+    let ended = runtime.block_on(show(snapshots, theme, fps, record));
     // The terminal is given back by now; the thread that waits for its input is not waited for.
     runtime.shutdown_background();
     match ended {
@@ -85,7 +91,12 @@ impl Signals {
     }
 }
 
-async fn show(mut snapshots: watch::Receiver<Arc<Snapshot>>, theme: Theme, fps: u32) -> io::Result<()> {
+async fn show(
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
+    theme: Theme,
+    fps: u32,
+    record: &mut dyn FnMut() -> String,
+) -> io::Result<()> {
     let mut signals = Signals::new()?;
     let mut screen = Screen::take()?;
     let mut input = EventStream::new();
@@ -135,6 +146,10 @@ async fn show(mut snapshots: watch::Receiver<Arc<Snapshot>>, theme: Theme, fps: 
                     Ok(path) => format!("written to {} and .svg beside it", path.display()),
                     Err(error) => format!("cannot write the picture here: {error}"),
                 });
+                picture = draw(&mut screen, &mut app, theme)?;
+            }
+            Some(Wish::Record) => {
+                app.message = Some(record());
                 picture = draw(&mut screen, &mut app, theme)?;
             }
             Some(Wish::Redraw) => picture = draw(&mut screen, &mut app, theme)?,
