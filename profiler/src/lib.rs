@@ -12,6 +12,7 @@ pub mod clock;
 pub mod cpu;
 pub mod decode;
 pub mod explain;
+pub mod export;
 pub mod fingerprint;
 pub mod live;
 pub mod locks;

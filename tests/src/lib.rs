@@ -19,6 +19,7 @@ mod settings;
 mod threads;
 pub mod truth;
 mod user;
+mod venv;
 mod whywait;
 
 pub use binaries::{panicking_dashboard, whywait as whywait_path};
@@ -38,4 +39,5 @@ pub use screen::Screen;
 pub use settings::{patience, requests, slow, socket_tracepoints};
 pub use threads::{SchedTimes, Switches, sched_times, stolen_us, switches, thread_ids};
 pub use user::{Cap, User, cap_set, credentials};
+pub use venv::install as install_python;
 pub use whywait::{Ended, Whywait, whywait_command};

@@ -5,6 +5,7 @@ mod doctor;
 mod driven;
 mod duration;
 mod explain;
+mod export;
 mod flight;
 mod helper;
 mod model;
@@ -42,6 +43,8 @@ enum Command {
     Record(record::Args),
     /// Say why requests waited, from a recording
     Report(report::Args),
+    /// Write a recording in the format of another tool: Perfetto, pprof, Parquet, OpenTelemetry…
+    Export(export::Args),
     /// Put a changing load on a reference server and show why its requests wait: what whywait is, in a few minutes
     Demo(demo::Args),
     /// Run every reference server under the same load: one table of what each concurrency model costs
@@ -65,6 +68,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Record(args) => record::run(args),
         Command::Report(args) => report::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Race(args) => race::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -89,6 +89,12 @@ impl Request {
         self.end.since(self.start)
     }
 
+    /// The thread that owned the request in a piece of its path, where one did.
+    pub fn owner_of(&self, piece: &Piece) -> Option<Tid> {
+        let place = usize::try_from(piece.ownership).ok()?.checked_sub(1)?;
+        self.owners.get(place).copied()
+    }
+
     /// It waited this long for an answer on a connection.
     pub(super) fn waited_on(&mut self, conn: ConnId, nanos: u64) {
         let known = self.called.iter().position(|(called, _)| *called == conn);

@@ -15,6 +15,13 @@ const MOST: usize = 1 << 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StackId(NonZeroU32);
 
+impl StackId {
+    /// As a number, from 1.
+    pub fn number(self) -> u32 {
+        self.0.get()
+    }
+}
+
 /// Why a stack was taken, see [`abi::taken`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Taken {
@@ -178,6 +185,12 @@ impl Traces {
             }
             Entry::Vacant(_) => None,
         }
+    }
+
+    /// All of them, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (StackId, &Trace)> {
+        let numbers = (1..).map_while(NonZeroU32::new).map(StackId);
+        numbers.zip(&self.traces)
     }
 
     /// The trace of a number that this table gave.

@@ -9,7 +9,12 @@ use std::{
 use rustc_hash::FxHashMap;
 use whywait_ebpf::abi::{Conn, role};
 
-use crate::{decode::ConnId, units::Ns};
+use super::lanes::Share;
+use crate::{
+    clock::{State, Wait},
+    decode::ConnId,
+    units::Ns,
+};
 
 /// Peers that are told apart; the last one stands for the rest.
 const PEERS: usize = 256;
@@ -44,7 +49,7 @@ pub struct Peer {
 
 /// A connection.
 #[derive(Clone, Debug)]
-pub(super) struct Connection {
+pub struct Connection {
     pub side: Side,
     pub peer: u16,
     pub sock: u64,
@@ -54,7 +59,7 @@ pub(super) struct Connection {
 
 /// All of them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Connections {
+pub struct Connections {
     open: FxHashMap<ConnId, Connection>,
     sockets: FxHashMap<u64, ConnId>,
     peers: Vec<Peer>,
@@ -116,6 +121,28 @@ impl Connections {
     pub fn of_socket(&self, sock: u64) -> Option<(ConnId, Side)> {
         let id = *self.sockets.get(&sock)?;
         self.open.get(&id).map(|connection| (id, connection.side))
+    }
+
+    /// What a thread did while it was off the CPU, and which peer it waited for.
+    pub fn share(&self, wait: Wait, busy: bool) -> (Share, Option<Arc<str>>) {
+        match wait {
+            Wait::Preempted => (Some(State::RunQueue), None),
+            Wait::Latch if busy => (Some(State::Lock), None),
+            Wait::Idle | Wait::Latch => (None, None),
+            Wait::State(State::Lock | State::Downstream | State::Other) if !busy => (None, None),
+            Wait::State(state) => (Some(state), None),
+            Wait::Receive(sock) | Wait::Send(sock) => {
+                let found = self.of_socket(sock);
+                let peer = found.and_then(|(id, _)| self.name_of(id));
+                let share = match (found.map(|(_, side)| side), wait) {
+                    (Some(Side::Accepted), Wait::Send(_)) => Some(State::Send),
+                    (Some(Side::Accepted), _) => None,
+                    _ if busy => Some(State::Downstream),
+                    _ => None,
+                };
+                (share, peer)
+            }
+        }
     }
 
     pub fn remove(&mut self, id: ConnId) {

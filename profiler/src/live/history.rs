@@ -9,7 +9,6 @@ use super::{
     bucket::{Bucket, KEPT, LENGTH},
     connections::{Connections, Side},
     kept::{Ahead, Kept, Kind, Step},
-    lanes::Share,
     latencies::Latencies,
     snapshot::{Note, Snapshot},
     threads::{ThreadView, Threads},
@@ -186,7 +185,7 @@ impl History {
             (_, woken) => Ns(woken).clamp(left, at),
         };
         let ready = if interval.flags & off_cpu::BORN != 0 { left } else { ready };
-        let (share, peer) = self.share(wait, busy);
+        let (share, peer) = self.connections.share(wait, busy);
         let began = self.began;
         if interval.waker_tid != 0
             && let Some(waker) = self.threads.known(Tid(interval.waker_tid))
@@ -235,28 +234,6 @@ impl History {
             waker: Tid(interval.waker_tid),
         };
         self.step(Step { tid: event.tid, from: left, ready, to: at, kind, peer });
-    }
-
-    /// What a thread did while it was off the CPU, and which peer it waited for.
-    fn share(&self, wait: Wait, busy: bool) -> (Share, Option<Arc<str>>) {
-        match wait {
-            Wait::Preempted => (Some(State::RunQueue), None),
-            Wait::Latch if busy => (Some(State::Lock), None),
-            Wait::Idle | Wait::Latch => (None, None),
-            Wait::State(State::Lock | State::Downstream | State::Other) if !busy => (None, None),
-            Wait::State(state) => (Some(state), None),
-            Wait::Receive(sock) | Wait::Send(sock) => {
-                let found = self.connections.of_socket(sock);
-                let peer = found.and_then(|(id, _)| self.connections.name_of(id));
-                let share = match (found.map(|(_, side)| side), wait) {
-                    (Some(Side::Accepted), Wait::Send(_)) => Some(State::Send),
-                    (Some(Side::Accepted), _) => None,
-                    _ if busy => Some(State::Downstream),
-                    _ => None,
-                };
-                (share, peer)
-            }
-        }
     }
 
     /// A thread waited for a lock; how many did so at the same time, this one among them.
@@ -376,7 +353,7 @@ impl History {
     pub fn seen(&mut self, tid: Tid, interval: Option<&OffCpu>, busy: bool) {
         let share = match interval {
             None => Some(State::OnCpu),
-            Some(interval) => self.share(classify(interval), busy).0,
+            Some(interval) => self.connections.share(classify(interval), busy).0,
         };
         if let Some(thread) = self.threads.known(tid) {
             thread.view.now = Some((share, thread.heard));

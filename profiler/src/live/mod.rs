@@ -24,6 +24,7 @@ mod trigger;
 
 pub use backlog::{Backlog, Backlogs};
 pub use bucket::{Bucket, CallCell, Group, KEPT, LENGTH, LockCell, PeerCell, RouteCell, Switches, Waits};
+pub(crate) use connections::Connections;
 pub use connections::{Peer, Side};
 pub use correlate::{Link, Series, links};
 pub use history::History;

@@ -3,7 +3,7 @@
 use whywait_ebpf::abi::{Header, Plain};
 
 use crate::{
-    clock::{Request, RequestClock, Tally},
+    clock::{Request, RequestClock, RequestId, Tally},
     cpu::CpuWaits,
     decode::{Event, Gaps, Reorder, Routes, Traces, Unwind, decode},
     explain::Ledger,
@@ -23,8 +23,23 @@ const SLACK: u64 = 2_000_000;
 /// handed on between the same two events.
 const TOGETHER: u64 = 50_000_000;
 
-/// Takes each finished request.
-pub type Sink = Box<dyn FnMut(&Request) + Send>;
+/// Is told what goes through a pipeline, while it does.
+pub trait Listener: Send {
+    /// An event, in order; `serving` is the request that its thread works for by what is known before it.
+    fn event(&mut self, _event: &Event, _serving: Option<RequestId>) {}
+
+    /// A finished request.
+    fn request(&mut self, request: &Request);
+}
+
+impl<F: FnMut(&Request) + Send> Listener for F {
+    fn request(&mut self, request: &Request) {
+        self(request);
+    }
+}
+
+/// Who is told.
+pub type Sink = Box<dyn Listener>;
 
 /// Decoding, order, clock and window in a row.
 pub struct Pipeline {
@@ -110,6 +125,11 @@ impl Pipeline {
             }
         }
         self.unreadable += u64::from(!bytes.is_empty());
+    }
+
+    /// Finished requests keep their states one after the other, not only the sums.
+    pub fn keep_paths(&mut self) {
+        self.clock.keep_paths();
     }
 
     /// From now on the last minutes are kept for the screen as well.
@@ -217,13 +237,28 @@ impl Pipeline {
         self.behaviour.close(end);
     }
 
+    /// Takes events that are in order, for tests of what listens.
+    #[cfg(test)]
+    pub fn feed(&mut self, events: &[Event]) {
+        for event in events {
+            self.take(event);
+        }
+        self.pass_on();
+    }
+
     fn take(&mut self, event: &Event) {
         if event.at >= self.pass_at {
             self.pass_on();
             self.pass_at = event.at.plus(TOGETHER);
         }
+        let serving = (self.history.is_some() || self.sink.is_some())
+            .then(|| self.clock.works_for(event.tid))
+            .flatten();
         if let Some(history) = &mut self.history {
-            history.event(event, self.clock.works_for(event.tid));
+            history.event(event, serving);
+        }
+        if let Some(sink) = &mut self.sink {
+            sink.event(event, serving);
         }
         let before = self.done.len();
         self.clock.apply(event, &mut self.done);
@@ -258,7 +293,7 @@ impl Pipeline {
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
-                sink(&request);
+                sink.request(&request);
             }
         }
     }

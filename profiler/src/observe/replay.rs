@@ -8,7 +8,11 @@ use std::{
 
 use thiserror::Error;
 
-use super::{facts::Facts, observation::Observation, pipeline::Pipeline};
+use super::{
+    facts::Facts,
+    observation::Observation,
+    pipeline::{Pipeline, Sink},
+};
 use crate::{
     recording::{BlockKind, OpenError, Preamble, ReadError, Recording},
     stacks::{NameTable, Named},
@@ -51,6 +55,8 @@ pub struct Replayed {
     pub observation: Observation,
     /// Where the recording comes from.
     pub preamble: Preamble,
+    /// Names of functions.
+    pub names: NameTable,
     /// What is missing in it, a sentence for each.
     pub missing: Vec<String>,
 }
@@ -60,15 +66,33 @@ pub struct Replayed {
 /// # Errors
 /// When it is no recording, or cannot be read at all.
 pub fn replay(path: &Path) -> Result<Replayed, ReplayError> {
+    open(path, None)
+}
+
+/// Replays a recording and tells somebody, with the paths of requests, until that one has enough.
+///
+/// # Errors
+/// When it is no recording, or cannot be read at all.
+pub fn replay_to(path: &Path, sink: Sink, enough: &dyn Fn() -> bool) -> Result<Replayed, ReplayError> {
+    open(path, Some((sink, enough)))
+}
+
+/// Who is told, and whether that one has enough.
+type Told<'a> = (Sink, &'a dyn Fn() -> bool);
+
+fn open(path: &Path, told: Option<Told<'_>>) -> Result<Replayed, ReplayError> {
     let path = || path.to_owned();
     let file = File::open(path()).map_err(|cause| ReplayError::Open { path: path(), cause })?;
     let recording =
         Recording::open(file).map_err(|cause| ReplayError::NoRecording { path: path(), cause })?;
-    replayed(recording).map_err(|cause| ReplayError::Read { path: path(), cause })
+    replayed(recording, told).map_err(|cause| ReplayError::Read { path: path(), cause })
 }
 
 /// The same of an open recording.
-fn replayed<R: Read + Seek>(mut recording: Recording<R>) -> Result<Replayed, ReadError> {
+fn replayed<R: Read + Seek>(
+    mut recording: Recording<R>,
+    told: Option<Told<'_>>,
+) -> Result<Replayed, ReadError> {
     let mut facts = recording.facts::<Facts>()?.unwrap_or_else(|| only(recording.preamble()));
     let mut missing = Vec::new();
     if !recording.is_complete() {
@@ -85,11 +109,18 @@ fn replayed<R: Read + Seek>(mut recording: Recording<R>) -> Result<Replayed, Rea
             .iter()
             .map(|part| format!("bytes {} to {} of the file cannot be read", part.from, part.to)),
     );
-    let mut pipeline = Pipeline::new(facts.begin, None);
+    let (sink, enough) = told.unzip();
+    let mut pipeline = Pipeline::new(facts.begin, sink);
+    if enough.is_some() {
+        pipeline.keep_paths();
+    }
     if let Some((from, to)) = facts.slice.span {
         pipeline.count_between(from, to);
     }
     for entry in recording.entries().to_vec() {
+        if enough.is_some_and(|enough| enough()) {
+            break;
+        }
         if entry.kind != BlockKind::Records {
             continue;
         }
@@ -123,6 +154,7 @@ fn replayed<R: Read + Seek>(mut recording: Recording<R>) -> Result<Replayed, Rea
     Ok(Replayed {
         observation: Observation::new(pipeline, facts, &mut names),
         preamble: recording.preamble().clone(),
+        names,
         missing,
     })
 }

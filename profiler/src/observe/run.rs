@@ -45,7 +45,7 @@ pub struct Plan {
     pub duration: Option<Duration>,
     /// Called once, when everything is attached.
     pub attached: Box<dyn FnOnce(&Resolved)>,
-    /// Takes each finished request.
+    /// Is told what happens.
     pub sink: Option<Sink>,
     /// How the run is recorded, if it is.
     pub record: Option<RecordPlan>,

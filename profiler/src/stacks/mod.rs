@@ -7,7 +7,7 @@ mod names;
 mod profile;
 mod report;
 
-pub use folded::write_folded;
+pub use folded::{folded_frames, write_folded};
 pub use frame::{Frame, Place, brief};
 pub use known::{KnownWait, known_wait};
 pub use names::{Addresses, NameTable, Named};

@@ -30,7 +30,7 @@ use tokio_stream::StreamExt;
 
 pub use app::App;
 pub use log::keep_log;
-pub use theme::{Background, Depth, Theme};
+pub use theme::{Background, Depth, Theme, rgb};
 
 use crate::live::Snapshot;
 use app::Wish;

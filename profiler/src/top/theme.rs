@@ -174,6 +174,12 @@ pub fn letter(share: Option<State>) -> char {
     }
 }
 
+/// Red, green and blue of a state.
+pub fn rgb(state: State) -> [u8; 3] {
+    let (red, green, blue, _) = tint(state);
+    [red, green, blue]
+}
+
 /// Colours that people with any kind of colour vision tell apart (after Okabe and Ito), as far as fourteen can be.
 fn tint(state: State) -> Tint {
     match state {

@@ -56,7 +56,7 @@ impl RequestLog {
                 duration: None,
                 attached: Box::new(move |_| tell.send(()).expect("the test waits for this")),
                 // The test has ended early only when it has failed.
-                sink: Some(Box::new(move |request| drop(sender.send(request.clone())))),
+                sink: Some(Box::new(move |request: &Request| drop(sender.send(request.clone())))),
                 record: None,
             };
             observe(target, plan, &until).expect("attaching").facts.loss.total()

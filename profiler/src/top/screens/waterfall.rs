@@ -152,10 +152,10 @@ fn thread_line(kept: &Kept, tid: Tid, scale: &Scale, canvas: &mut Canvas, (x, y)
         }
     };
     let request = &kept.request;
-    let owned = request.path.iter().filter(|piece| {
-        let place = usize::try_from(piece.ownership).ok().and_then(|number| number.checked_sub(1));
-        piece.state == State::OnCpu && place.and_then(|place| request.owners.get(place)) == Some(&tid)
-    });
+    let owned = request
+        .path
+        .iter()
+        .filter(|piece| piece.state == State::OnCpu && request.owner_of(piece) == Some(tid));
     for piece in owned {
         paint(piece.from, piece.to, Some(State::OnCpu));
     }
