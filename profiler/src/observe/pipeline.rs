@@ -219,20 +219,21 @@ impl Pipeline {
         for hold in self.clock.holds() {
             self.ledger.hold(hold);
         }
-        for request in self.done.drain(..) {
-            self.window.request(&request);
+        for request in &self.done {
+            self.window.request(request);
             if let Some(live) = &mut self.live {
-                live.history.request(&request);
+                live.history.request(request);
             }
-            self.behaviour.request(&request);
-            self.ledger.request(&request);
-            self.profile.request(&request);
+            self.behaviour.request(request);
+            self.ledger.request(request);
+            self.profile.request(request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
-                sink(&request);
+                sink(request);
             }
         }
+        self.done.clear();
     }
 
     /// From now on requests are counted that end in a slice of the run.
