@@ -45,8 +45,8 @@ pub struct Segment {
 /// Beyond this many claims the earlier part is settled, so that a long request stays small.
 const MOST: usize = 256;
 
-/// Claims of most requests; they need no memory of their own.
-const USUAL: usize = 8;
+/// Claims of most requests; they need no memory of their own. With more an open request would be too large for what an allocator keeps at hand.
+const USUAL: usize = 4;
 
 /// Pieces of a request's path that are kept; what comes later is one piece.
 const MOST_PIECES: usize = 64;
@@ -150,7 +150,7 @@ impl Timeline {
         if until <= self.settled_to {
             return;
         }
-        let mut bounds: SmallVec<[Ns; USUAL * 2 + 2]> = SmallVec::new();
+        let mut bounds: SmallVec<[Ns; 4 * USUAL]> = SmallVec::new();
         bounds.push(self.settled_to);
         for claim in &self.claims {
             for at in [claim.from, claim.to] {
@@ -165,7 +165,7 @@ impl Timeline {
         self.claims.sort_by_key(|claim| claim.from);
         let claims = &self.claims[..];
         let mut begun = 0;
-        let mut open: SmallVec<[&Segment; USUAL]> = SmallVec::new();
+        let mut open: SmallVec<[&Segment; 2 * USUAL]> = SmallVec::new();
         for pair in bounds.windows(2) {
             let (from, to) = (pair[0], pair[1]);
             while let Some(claim) = claims.get(begun).filter(|claim| claim.from <= from) {
