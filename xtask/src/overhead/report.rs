@@ -67,7 +67,7 @@ impl Cost {
             rounds.iter().map(|round| Change::of(&round.attached[which].window, &round.bare)).collect();
         Self {
             whywait_args: options.to_vec(),
-            medians: Medians::of(rounds.iter().map(|round| &round.attached[which].window)),
+            medians: Medians::of(rounds, |round| &round.attached[which].window),
             change_percent: Changes::of(&changes),
             lost_events: rounds.iter().map(|round| round.attached[which].seen.lost_events).sum(),
         }
@@ -90,8 +90,9 @@ struct Medians {
 }
 
 impl Medians {
-    fn of<'a>(windows: impl Iterator<Item = &'a Window> + Clone) -> Self {
-        let median = |value: fn(&Window) -> f64| Spread::of(windows.clone().map(value)).median;
+    fn of(rounds: &[Round], window: impl Fn(&Round) -> &Window) -> Self {
+        let median =
+            |value: fn(&Window) -> f64| Spread::of(rounds.iter().map(|round| value(window(round)))).median;
         Self {
             per_second: median(|window| window.per_second),
             p50_us: median(|window| window.p50_us),
@@ -130,7 +131,7 @@ impl ServerReport {
         Self {
             server,
             connections: server.connections(),
-            bare: Medians::of(rounds.iter().map(|round| &round.bare)),
+            bare: Medians::of(rounds, |round| &round.bare),
             attached: options
                 .iter()
                 .enumerate()
