@@ -2,7 +2,8 @@
 //!
 //! Each file of [`probes`] begins with its hooks, its cost and the first kernel that has them. All of them are
 //! BTF tracepoints or BPF iterators: no kprobe, no fentry. A program that fires for somebody else's thread costs one
-//! look-up in task storage; one that fires for somebody else's socket, one look-up in a hash.
+//! load, or a look-up in task storage where another tool keeps something for that thread; one that fires for somebody
+//! else's socket, one look-up in a hash.
 
 #![no_std]
 #![no_main]

@@ -24,6 +24,7 @@ macro_rules! for_each_offset {
             MM_MMAP_LOCK: "mm_struct" "mmap_lock",
             TASK_IN_IOWAIT: "task_struct" "in_iowait",
             TASK_FILES: "task_struct" "files",
+            TASK_STORAGE: "task_struct" "bpf_storage",
             FILES_FDT: "files_struct" "fdt",
             FDT_FD: "fdtable" "fd",
             FDT_MAX_FDS: "fdtable" "max_fds",

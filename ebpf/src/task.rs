@@ -9,7 +9,7 @@ use crate::{
     emit::count,
     globals::{
         REGS_ARG0, REGS_ARG1, REGS_ARG2, REGS_ARG3, REGS_ARG4, REGS_BP, REGS_IP, REGS_NR, REGS_SP,
-        TASK_FLAGS, TASK_PID, TASK_TGID,
+        TASK_FLAGS, TASK_PID, TASK_STORAGE, TASK_TGID,
     },
     maps::THREADS,
     mem::load,
@@ -115,7 +115,9 @@ impl Task {
     /// State of a thread of the target; `None` for everybody else.
     #[inline(always)]
     pub fn state(self) -> Option<&'static mut ThreadState> {
-        self.storage(0)
+        // Most threads have no storage of anybody, and a load costs less than the call that finds nothing.
+        let storages: u64 = unsafe { load(self.0, &TASK_STORAGE) };
+        if storages == 0 { None } else { self.storage(0) }
     }
 
     /// Makes the task a thread of the target.

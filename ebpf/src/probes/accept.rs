@@ -2,7 +2,7 @@
 //!
 //! - Hooks: `syscalls:sys_exit_accept`, `syscalls:sys_exit_accept4`, as perf tracepoints: the kernel looks the number of every system call
 //!   up in a bitmap and runs the program for these two alone. See `docs/decisions/0004-accept-tracepoints.md` for the price.
-//! - Cost: for other system calls the kernel's slow path, 11 to 15 ns a call where it was measured; one look-up in task storage for somebody else's `accept`.
+//! - Cost: for other system calls the kernel's slow path, 11 to 15 ns a call where it was measured; one load for somebody else's `accept`.
 //! - Minimum kernel: 5.11 (task storage in tracing programs); tracefs must be mounted and readable.
 
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};

@@ -2,7 +2,7 @@
 //!
 //! - Hook: `raw_syscalls:sys_enter`, as BTF tracepoint, attached for a few hundred milliseconds only: while it is, every system call of
 //!   every process takes the kernel's slow path.
-//! - Cost: one look-up in task storage for somebody else's system call.
+//! - Cost: one load for somebody else's system call.
 //! - Minimum kernel: 5.11 (task storage in tracing programs).
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};

@@ -3,7 +3,7 @@
 //! - Hooks: `lock:contention_begin`, `lock:contention_end`, as BTF tracepoints. They fire only when a lock is taken.
 //!   They may fire inside the ring's own lock, or that of a hash bucket, so nothing is sent from here: a wait that blocks is
 //!   an interval off the CPU, marked; the time of one that spins goes with the thread's next record.
-//! - Cost: one look-up in task storage for somebody else's thread.
+//! - Cost: one load for somebody else's thread.
 //! - Minimum kernel: 5.19.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};

@@ -2,7 +2,7 @@
 //!
 //! - Hooks: `sched:sched_wakeup_new` (a new thread, io_uring workers included, in its creator's context, before it runs),
 //!   `sched:sched_process_exit`, `sched:sched_process_exec`, `task:task_rename`, as BTF tracepoints.
-//! - Cost: one look-up in task storage for somebody else's thread.
+//! - Cost: one load for somebody else's thread.
 //! - Minimum kernel: 5.11 (task storage in tracing programs).
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};

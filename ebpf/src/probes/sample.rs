@@ -1,7 +1,7 @@
 //! Samples of what the target's threads do on a CPU.
 //!
 //! - Hook: a performance event on each CPU, the software clock `PERF_COUNT_SW_CPU_CLOCK`, at the rate that the loader asks for.
-//! - Cost: one look-up in task storage for a sample of somebody else's thread; for one of the target's, a stack.
+//! - Cost: one load for a sample of somebody else's thread; for one of the target's, a stack.
 //! - Minimum kernel: 5.11 (task storage in tracing programs).
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::perf_event, programs::PerfEventContext};

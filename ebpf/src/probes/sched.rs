@@ -1,7 +1,7 @@
 //! Intervals off the CPU.
 //!
 //! - Hook: `sched:sched_switch`, as BTF tracepoint.
-//! - Cost: two look-ups in task storage for a switch between two threads of somebody else.
+//! - Cost: two loads for a switch between two threads of somebody else.
 //! - Minimum kernel: 5.18, the first that hands over the state of the thread that leaves.
 
 use aya_ebpf::{

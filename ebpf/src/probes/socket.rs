@@ -2,7 +2,7 @@
 //!
 //! - Hooks: `sock:sock_recv_length`, `sock:sock_send_length`, as BTF tracepoints. Every `read`, `recv*`, `write`, `send*`,
 //!   `sendfile` and io_uring operation on a socket passes there, in the context of the thread that does it.
-//! - Cost: one look-up in task storage for somebody else's thread.
+//! - Cost: one load for somebody else's thread.
 //! - Minimum kernel: 6.3; before, [`super::syscall`] sends the same records.
 
 use aya_ebpf::{

@@ -2,7 +2,7 @@
 //!
 //! - Hooks: `sched:sched_waking` (in the waker's context, as the wake-up begins) and `sched:sched_wakeup` (when the
 //!   thread has been put on a run queue, perhaps by another CPU: the moment from which `/proc/PID/schedstat` counts), as BTF tracepoints.
-//! - Cost: one look-up in task storage for somebody else's thread.
+//! - Cost: one load for somebody else's thread.
 //! - Minimum kernel: 5.11 (task storage in tracing programs).
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};

@@ -36,6 +36,7 @@ impl RequestClock {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let missing = connection.next_seq.map_or(0, |next| op.conn_seq.wrapping_sub(next));
         connection.next_seq = Some(op.conn_seq.wrapping_add(1));
+        let role = connection.role;
         // Two threads on one connection may be numbered and timed in different order, which looks like a very large gap.
         if missing > 0 && missing < u32::MAX / 2 {
             // An operation was lost: where the turn stands is not known, and an open request cannot be trusted.
@@ -47,8 +48,7 @@ impl RequestClock {
                 self.close(request, at, done);
             }
         }
-        let Some(connection) = self.connections.get(&id) else { return };
-        match (connection.role, op.op) {
+        match (role, op.op) {
             (Role::Server, op::RECV) if op.ret > 0 => self.read(event, id, op, route, done),
             (Role::Server, op::SEND) => self.write(tid, at, id, op),
             (Role::Server, op::ACCEPT) => self.accept(tid, at, id),

@@ -205,10 +205,7 @@ impl RequestClock {
         let mut open: Vec<Box<Open>> = std::mem::take(&mut self.open).into_values().collect();
         open.sort_by_key(|open| open.request.id);
         for request in open {
-            match request.finish() {
-                Some(request) => done.push(request),
-                None => self.tally.in_flight += 1,
-            }
+            self.tally.in_flight += u64::from(!request.finish(done));
         }
         for connection in self.connections.values_mut() {
             if matches!(connection.turn, Turn::Open(_)) {
@@ -318,10 +315,7 @@ impl RequestClock {
 
     fn finish_request(&mut self, id: RequestId, done: &mut Vec<Request>) {
         let Some(request) = self.open.remove(&id) else { return };
-        match request.finish() {
-            Some(request) => done.push(request),
-            None => self.tally.unanswered += 1,
-        }
+        self.tally.unanswered += u64::from(!request.finish(done));
     }
 
     /// A stack tells what its thread does: in the wait that begins, or on the CPU up to now.

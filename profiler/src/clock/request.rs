@@ -187,9 +187,10 @@ impl Open {
         }
     }
 
-    /// The finished request; `None` when it was never answered.
-    pub fn finish(mut self) -> Option<Request> {
-        let end = self.last_write?.max(self.request.start);
+    /// Adds the finished request to `done`; returns whether it was ever answered, and is not added otherwise.
+    pub fn finish(mut self: Box<Self>, done: &mut Vec<Request>) -> bool {
+        let Some(last_write) = self.last_write else { return false };
+        let end = last_write.max(self.request.start);
         for (conn, since) in std::mem::take(&mut self.calls) {
             self.timeline.claim(since, end, State::Downstream, Rank::Pending);
             self.request.waited_on(conn, end.since(since));
@@ -199,6 +200,7 @@ impl Open {
         self.request.times = settled.times;
         self.request.parts = settled.parts;
         self.request.path = settled.path;
-        Some(self.request)
+        done.push(self.request);
+        true
     }
 }

@@ -4,7 +4,7 @@ use std::ops::{Index, IndexMut};
 
 /// What a request is doing; at any moment exactly one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(usize)]
+#[repr(u8)]
 pub enum State {
     /// On a connection that no thread has accepted yet.
     AcceptQueue,

@@ -45,8 +45,8 @@ pub struct Segment {
 /// Beyond this many claims the earlier part is settled, so that a long request stays small.
 const MOST: usize = 256;
 
-/// Claims of most requests; they need no memory of their own.
-const USUAL: usize = 8;
+/// Claims of most requests; they need no memory of their own. With more an open request would be too large for what an allocator keeps at hand.
+const USUAL: usize = 4;
 
 /// Pieces of a request's path that are kept; what comes later is one piece.
 const MOST_PIECES: usize = 64;
@@ -139,9 +139,10 @@ impl Timeline {
     /// Must not be called with an `end` before what has been settled; the sum is then that of the settled part.
     ///
     /// Beside it the path, where that was kept; its pieces follow each other without a gap.
-    pub fn finish(mut self, end: Ns) -> Settled {
+    pub fn finish(&mut self, end: Ns) -> Settled {
         self.settle(end);
-        Settled { times: self.settled, parts: self.parts, path: self.path.unwrap_or_default() }
+        let path = self.path.take().unwrap_or_default();
+        Settled { times: self.settled, parts: std::mem::take(&mut self.parts), path }
     }
 
     /// Moves the settled part on to `until`.
@@ -149,27 +150,33 @@ impl Timeline {
         if until <= self.settled_to {
             return;
         }
-        let mut bounds: SmallVec<[Ns; USUAL * 2 + 2]> = SmallVec::from_iter([self.settled_to, until]);
+        let mut bounds: SmallVec<[Ns; 4 * USUAL]> = SmallVec::new();
+        bounds.push(self.settled_to);
         for claim in &self.claims {
-            bounds
-                .extend([claim.from, claim.to].into_iter().filter(|at| *at > self.settled_to && *at < until));
+            for at in [claim.from, claim.to] {
+                if at > self.settled_to && at < until {
+                    bounds.push(at);
+                }
+            }
         }
+        bounds.push(until);
         bounds.sort_unstable();
         bounds.dedup();
         self.claims.sort_by_key(|claim| claim.from);
+        let claims = &self.claims[..];
         let mut begun = 0;
-        let mut open: SmallVec<[Segment; USUAL]> = SmallVec::new();
+        let mut open: SmallVec<[&Segment; 2 * USUAL]> = SmallVec::new();
         for pair in bounds.windows(2) {
             let (from, to) = (pair[0], pair[1]);
-            while begun < self.claims.len() && self.claims[begun].from <= from {
-                open.push(self.claims[begun]);
+            while let Some(claim) = claims.get(begun).filter(|claim| claim.from <= from) {
+                open.push(claim);
                 begun += 1;
             }
             open.retain(|claim| claim.to > from);
             let claim = open.iter().max_by_key(|claim| claim.rank);
             let state = claim.map_or(State::AppQueue, |claim| claim.state);
             self.settled[state] += to.since(from);
-            if let Some((claim, origin)) = claim.and_then(|claim| Some((claim, claim.origin?))) {
+            if let Some((claim, origin)) = claim.and_then(|claim| Some((*claim, claim.origin?))) {
                 self.parts.add(state, origin, to.since(from), claim.to == to);
             }
             if let Some(path) = &mut self.path {
@@ -180,6 +187,7 @@ impl Timeline {
                 lengthen(path, Piece { from, to, state, ownership });
             }
         }
+        drop(open);
         self.settled_to = until;
         self.claims.retain(|claim| claim.to > until);
         for claim in &mut self.claims {

@@ -1,6 +1,11 @@
 //! Method and path of HTTP requests, each kept once.
 
-use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    ops::Deref,
+    sync::Arc,
+};
 
 use rustc_hash::FxHashSet;
 
@@ -58,7 +63,9 @@ impl Routes {
         if length == 0 {
             return None;
         }
-        let name = String::from_utf8_lossy(&head[..=space + length]);
+        let name = &head[..=space + length];
+        // A path is ASCII as a rule, and known already.
+        let name = std::str::from_utf8(name).map_or_else(|_| String::from_utf8_lossy(name), Cow::Borrowed);
         if let Some(route) = self.known.get(&*name) {
             return Some(route.clone());
         }

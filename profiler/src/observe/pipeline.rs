@@ -282,20 +282,21 @@ impl Pipeline {
         for hold in self.clock.holds() {
             self.ledger.hold(hold);
         }
-        for request in self.done.drain(..) {
-            self.window.request(&request);
+        for request in &self.done {
+            self.window.request(request);
             if let Some(history) = &mut self.history {
-                history.request(&request);
+                history.request(request);
             }
-            self.behaviour.request(&request);
-            self.ledger.request(&request);
-            self.profile.request(&request);
+            self.behaviour.request(request);
+            self.ledger.request(request);
+            self.profile.request(request);
             self.in_slice +=
                 u64::from(self.slice.is_some_and(|(from, to)| request.end >= from && request.end <= to));
             if let Some(sink) = &mut self.sink {
-                sink.request(&request);
+                sink.request(request);
             }
         }
+        self.done.clear();
     }
 
     /// Requests are counted that end between these moments, of those that are still to come.

@@ -4,7 +4,7 @@
 //! same state and route if there are any, else anywhere, by their shares; where none was taken its time stays without a stack. So each profile
 //! sums to the time that requests spent in the state in threads that waited there. Samples on the CPU stand for the time of the state by their number.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use whywait_ebpf::abi::off_cpu;
 
 use crate::{
@@ -18,8 +18,8 @@ const MOST_ROUTES: usize = 64;
 /// Places that are told apart in a profile, and in all.
 const MOST_PLACES: usize = 8192;
 
-/// A state, of all requests or of those of a route.
-pub(super) type Key = (State, Option<Route>);
+/// What requests spend their time in, by state.
+type Slices = Box<[Slice; State::COUNT]>;
 
 /// Waits, and those of them that have a stack.
 #[derive(Clone, Debug, Default)]
@@ -55,8 +55,8 @@ pub struct Counts {
 /// Profiles by state and route.
 #[derive(Debug, Default)]
 pub struct Profile {
-    slices: FxHashMap<Key, Slice>,
-    routes: FxHashSet<Route>,
+    all: Slices,
+    routes: FxHashMap<Route, Slices>,
     /// Nanoseconds of waits with a stack in each place, in a request or not.
     places: FxHashMap<WaitPlace, FxHashMap<StackId, u64>>,
     /// The same by system call and futex alone: processes that were forked wait in the same functions.
@@ -116,31 +116,13 @@ impl Profile {
 
     /// Takes a finished request.
     pub fn request(&mut self, request: &Request) {
-        self.add(None, request);
+        add(&mut self.all, request);
         let Some(route) = &request.route else { return };
-        if self.routes.len() < MOST_ROUTES || self.routes.contains(route) {
-            self.routes.insert(route.clone());
-            self.add(Some(route), request);
-        }
-    }
-
-    fn add(&mut self, route: Option<&Route>, request: &Request) {
-        for (state, time) in request.times.iter().filter(|(_, time)| *time > 0) {
-            self.slices.entry((state, route.cloned())).or_default().time += time;
-        }
-        for part in request.parts.iter() {
-            let slice = self.slices.entry((part.state, route.cloned())).or_default();
-            if part.state == State::OnCpu {
-                if let Some(stack) = part.origin.stack {
-                    *slice.samples.entry(stack).or_default() += u64::from(part.count);
-                }
-            } else if slice.waits.len() < MOST_PLACES || slice.waits.contains_key(&part.origin.place) {
-                let waits = slice.waits.entry(part.origin.place).or_default();
-                waits.time += part.time;
-                if let Some(stack) = part.origin.stack {
-                    *waits.stacks.entry(stack).or_default() += part.time;
-                }
-            }
+        let room = self.routes.len() < MOST_ROUTES;
+        match self.routes.get_mut(route) {
+            Some(slices) => add(slices, request),
+            None if room => add(self.routes.entry(route.clone()).or_default(), request),
+            None => {}
         }
     }
 
@@ -149,10 +131,13 @@ impl Profile {
         self.counts
     }
 
-    pub(super) fn slices(&self) -> impl Iterator<Item = (&Key, &Slice)> {
-        self.slices.iter()
+    /// What all requests, and those of each route, spent in each state.
+    pub(super) fn slices(&self) -> impl Iterator<Item = (State, Option<&Route>, &Slice)> {
+        let of_routes = self.routes.iter().map(|(route, slices)| (Some(route), slices));
+        std::iter::once((None, &self.all)).chain(of_routes).flat_map(|(route, slices)| {
+            State::ALL.into_iter().zip(slices.iter()).map(move |(state, slice)| (state, route, slice))
+        })
     }
-
     /// Stacks of those who ended waits for a futex, by how often they did.
     pub(super) fn wakers(&self) -> impl Iterator<Item = (Pid, u64, &FxHashMap<StackId, u64>)> {
         self.wakers.iter().map(|((pid, futex), stacks)| (*pid, *futex, stacks))
@@ -186,6 +171,27 @@ impl Profile {
     /// Places in which waits have a stack.
     pub fn places(&self) -> impl Iterator<Item = &WaitPlace> {
         self.places.keys()
+    }
+}
+
+/// Adds a request to what its time was spent in.
+fn add(slices: &mut Slices, request: &Request) {
+    for (state, time) in request.times.iter() {
+        slices[state as usize].time += time;
+    }
+    for part in request.parts.iter() {
+        let slice = &mut slices[part.state as usize];
+        if part.state == State::OnCpu {
+            if let Some(stack) = part.origin.stack {
+                *slice.samples.entry(stack).or_default() += u64::from(part.count);
+            }
+        } else if slice.waits.len() < MOST_PLACES || slice.waits.contains_key(&part.origin.place) {
+            let waits = slice.waits.entry(part.origin.place).or_default();
+            waits.time += part.time;
+            if let Some(stack) = part.origin.stack {
+                *waits.stacks.entry(stack).or_default() += part.time;
+            }
+        }
     }
 }
 
@@ -260,8 +266,8 @@ mod tests {
     }
 
     fn times(profile: &Profile, state: State, route: Option<&str>) -> FxHashMap<StackId, f64> {
-        let slice = &profile.slices[&(state, route.map(Route::from))];
-        profile.by_stack(slice)
+        let slices = route.map_or(&profile.all, |route| &profile.routes[route]);
+        profile.by_stack(&slices[state as usize])
     }
 
     /// One wait of three has a stack: it stands for all three, and the profile sums to the state.

@@ -96,7 +96,7 @@ impl Stacks {
     pub fn new(profile: &Profile, traces: &Traces, code: &mut dyn Code) -> Self {
         let mut names = Names { traces, code, known: FxHashMap::default() };
         let mut stacks = Self { counts: profile.counts(), ..Self::default() };
-        for ((state, route), slice) in profile.slices() {
+        for (state, route, slice) in profile.slices() {
             let mut by_name: BTreeMap<Named, f64> = BTreeMap::new();
             let mut known_us = 0.0;
             for (id, nanos) in profile.by_stack(slice) {
@@ -116,8 +116,8 @@ impl Stacks {
             }
             let time_us = slice.time as f64 / 1e3;
             stacks.states.push(StateStacks {
-                state: *state,
-                route: route.as_ref().map(ToString::to_string),
+                state,
+                route: route.map(ToString::to_string),
                 time_us,
                 without_us: (time_us - known_us).max(0.0),
                 stacks: hot,

@@ -4,17 +4,24 @@ use serde::Serialize;
 
 use super::window::{Seen, Window};
 
-/// Three windows that were measured right after each other.
+/// A window with whywait, and what that saw.
 #[derive(Clone, Copy, Debug, Serialize)]
+pub struct Watched {
+    /// The window.
+    pub window: Window,
+    /// What whywait saw in it.
+    pub seen: Seen,
+}
+
+/// Windows that were measured right after each other.
+#[derive(Clone, Debug, Serialize)]
 pub struct Round {
-    /// With whywait.
-    pub attached: Window,
+    /// With whywait, once for each set of its options.
+    pub attached: Vec<Watched>,
     /// Without.
     pub bare: Window,
     /// Without, a second time: compared to `bare`, it shows the noise.
     pub null: Window,
-    /// What whywait saw in its window.
-    pub seen: Seen,
 }
 
 /// By how much one window differs from another, in percent of the other.

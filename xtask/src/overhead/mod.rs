@@ -1,8 +1,9 @@
 //! `cargo xtask overhead`: what attaching costs a server that has no time to spare.
 //!
 //! Each server has one CPU, which a closed loop on another CPU keeps busy in short windows; whywait runs where the kernel
-//! puts it. A round has three windows, in random order: one with whywait attached and two without. The attached one is
-//! compared to one of the others; those two, compared in the same way, show what the machine's noise alone makes of it.
+//! puts it. A round has three windows or more, in random order: one with whywait attached for each set of its options, and two
+//! without. The attached ones are compared to one of the others; those two, compared in the same way, show what the machine's noise
+//! alone makes of it.
 
 mod compare;
 mod cpu;
@@ -17,7 +18,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 use crate::test::Binaries;
-use compare::{Change, Round};
+use compare::{Change, Round, Watched};
 use report::{Report, ServerReport};
 use window::Attached;
 
@@ -36,6 +37,9 @@ pub struct Args {
     /// More arguments for `whywait explain`, such as --syscalls
     #[arg(long = "whywait-args", value_name = "ARGS", default_value = "", allow_hyphen_values = true)]
     options: String,
+    /// Measure whywait with these arguments as well, such as --no-stacks, in windows of the same rounds; may be given several times
+    #[arg(long = "also", value_name = "ARGS", allow_hyphen_values = true)]
+    also: Vec<String>,
     /// Write every window and the comparison to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -61,17 +65,20 @@ pub fn run(args: &Args) -> Result<()> {
     let binaries = Binaries::build()?;
     let load = Load { window: seconds(args.window)?, settle: seconds(args.settle)? };
     let kinds = if args.servers.is_empty() { Kind::ALL.to_vec() } else { args.servers.clone() };
-    let options: Vec<String> = args.options.split_whitespace().map(str::to_owned).collect();
+    let options: Vec<Options> = std::iter::once("")
+        .chain(args.also.iter().map(String::as_str))
+        .map(|more| options(args, more))
+        .collect();
     let mut order = Order(args.seed);
     let mut reports = Vec::new();
     for kind in kinds {
         let rounds = measure(kind, &binaries, &load, &options, args.pairs, &mut order)
             .with_context(|| format!("overhead: {kind}"))?;
-        let report = ServerReport::new(kind, &rounds);
+        let report = ServerReport::new(kind, &options, &rounds);
         println!("{}", report::table(std::slice::from_ref(&report)));
         reports.push(report);
     }
-    let report = Report::new(args.pairs, &load, &options, reports)?;
+    let report = Report::new(args.pairs, &load, reports)?;
     if report.servers.len() > 1 {
         println!("{}", report::table(&report.servers));
     }
@@ -86,7 +93,7 @@ fn measure(
     kind: Kind,
     binaries: &Binaries,
     load: &Load,
-    options: &[String],
+    options: &[Options],
     rounds: u32,
     order: &mut Order,
 ) -> Result<Vec<Round>> {
@@ -95,30 +102,43 @@ fn measure(
     load.run(&server, binaries.demo_servers(), None)?;
     let mut done = Vec::new();
     for number in 1..=rounds {
-        let (mut attached, mut bare, mut null) = (None, None, None);
-        for slot in order.shuffled() {
+        let (mut attached, mut bare, mut null) = (vec![None; options.len()], None, None);
+        for slot in order.shuffled(options.len()) {
             match slot {
-                Slot::Attached => {
-                    let profiler = Attached::start(binaries.whywait(), &server, load, options)?;
+                Slot::Attached(which) => {
+                    let profiler = Attached::start(binaries.whywait(), &server, load, &options[which])?;
                     let window = load.run(&server, binaries.demo_servers(), Some(&profiler))?;
-                    attached = Some((window, profiler.finish()?));
+                    attached[which] = Some(Watched { window, seen: profiler.finish()? });
                 }
                 Slot::Bare => bare = Some(load.run(&server, binaries.demo_servers(), None)?),
                 Slot::Null => null = Some(load.run(&server, binaries.demo_servers(), None)?),
             }
         }
-        let (Some((attached, seen)), Some(bare), Some(null)) = (attached, bare, null) else {
-            bail!("a round has one attached window and two bare ones");
+        let (Some(attached), Some(bare), Some(null)) = (attached.into_iter().collect(), bare, null) else {
+            bail!("a round has an attached window for each set of options and two bare ones");
         };
-        let round = Round { attached, bare, null, seen };
-        let change = Change::of(&round.attached, &round.bare);
-        println!(
-            "overhead: {kind}: round {number} of {rounds}: {:.0} to {:.0} requests/s ({:+.1} %)",
-            round.bare.per_second, round.attached.per_second, change.throughput
-        );
+        let round: Round = Round { attached, bare, null };
+        for (watched, options) in round.attached.iter().zip(options) {
+            let change = Change::of(&watched.window, &bare);
+            println!(
+                "overhead: {kind}: round {number} of {rounds}: {:.0} to {:.0} requests/s ({:+.1} %) {}",
+                bare.per_second,
+                watched.window.per_second,
+                change.throughput,
+                options.join(" ")
+            );
+        }
         done.push(round);
     }
     Ok(done)
+}
+
+/// Arguments of one whywait.
+type Options = Vec<String>;
+
+/// The arguments of every whywait, and these.
+fn options(args: &Args, more: &str) -> Options {
+    args.options.split_whitespace().chain(more.split_whitespace()).map(str::to_owned).collect()
 }
 
 fn seconds(value: f64) -> Result<Duration> {
@@ -131,7 +151,8 @@ fn seconds(value: f64) -> Result<Duration> {
 /// A window of a round. Which of the two without whywait is compared to is decided before either is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Slot {
-    Attached,
+    /// With this set of options.
+    Attached(usize),
     Bare,
     Null,
 }
@@ -148,14 +169,13 @@ impl Order {
         mixed ^ (mixed >> 31)
     }
 
-    /// The windows in one of their six orders, each as likely as the others.
-    fn shuffled(&mut self) -> [Slot; 3] {
-        use Slot::{Attached, Bare, Null};
-        let mut slots = [Attached, Bare, Null];
-        let drawn = self.next();
-        slots.rotate_left(usize::try_from(drawn % 3).unwrap_or_default());
-        if drawn >> 63 == 1 {
-            slots.swap(1, 2);
+    /// The windows of a round with so many sets of options, in one of their orders, each as likely as the others (Fisher and Yates).
+    fn shuffled(&mut self, attached: usize) -> Vec<Slot> {
+        let mut slots: Vec<Slot> =
+            (0..attached).map(Slot::Attached).chain([Slot::Bare, Slot::Null]).collect();
+        for last in (1..slots.len()).rev() {
+            let drawn = self.next() % (last as u64 + 1);
+            slots.swap(last, usize::try_from(drawn).unwrap_or_default());
         }
         slots
     }
@@ -165,16 +185,18 @@ impl Order {
 mod tests {
     use super::*;
 
-    /// The attached window is first, second and last about equally often.
+    /// Every window is first, last and between about equally often.
     #[test]
-    fn attached_takes_every_place() {
+    fn every_window_takes_every_place() {
         let mut order = Order(1);
-        let mut places = [0_u32; 3];
-        for _ in 0..3000 {
-            let drawn = order.shuffled();
-            places[drawn.iter().position(|slot| *slot == Slot::Attached).unwrap()] += 1;
+        for slot in [Slot::Attached(0), Slot::Attached(1), Slot::Bare, Slot::Null] {
+            let mut places = [0_u32; 4];
+            for _ in 0..4000 {
+                let drawn = order.shuffled(2);
+                places[drawn.iter().position(|drawn| *drawn == slot).unwrap()] += 1;
+            }
+            assert!(places.iter().all(|count| (900..1100).contains(count)), "{places:?}");
         }
-        assert!(places.iter().all(|count| (900..1100).contains(count)), "{places:?}");
     }
 
     #[test]

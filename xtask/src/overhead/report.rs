@@ -17,7 +17,6 @@ pub struct Report {
     rounds: u32,
     window_s: f64,
     settle_s: f64,
-    whywait_args: Vec<String>,
     /// One for each server, in the order of measuring.
     pub servers: Vec<ServerReport>,
 }
@@ -27,16 +26,15 @@ impl Report {
     ///
     /// # Errors
     /// When the kernel does not tell its release.
-    pub fn new(rounds: u32, load: &Load, options: &[String], servers: Vec<ServerReport>) -> Result<Self> {
+    pub fn new(rounds: u32, load: &Load, servers: Vec<ServerReport>) -> Result<Self> {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")
             .context("cannot read the kernel's release")?;
         Ok(Self {
-            schema: "whywait.overhead/1",
+            schema: "whywait.overhead/2",
             kernel: release.trim().to_owned(),
             rounds,
             window_s: load.window.as_secs_f64(),
             settle_s: load.settle.as_secs_f64(),
-            whywait_args: options.to_vec(),
             servers,
         })
     }
@@ -48,11 +46,37 @@ pub struct ServerReport {
     server: Kind,
     connections: u16,
     bare: Medians,
-    attached: Medians,
-    attached_change_percent: Changes,
+    attached: Vec<Cost>,
     null_change_percent: Changes,
-    lost_events: u64,
     rounds: Vec<Round>,
+}
+
+/// What whywait cost with a set of options.
+#[derive(Serialize)]
+struct Cost {
+    whywait_args: Vec<String>,
+    medians: Medians,
+    change_percent: Changes,
+    lost_events: u64,
+}
+
+impl Cost {
+    /// Of the windows at this place in each round.
+    fn of(rounds: &[Round], which: usize, options: &[String]) -> Self {
+        let changes: Vec<Change> =
+            rounds.iter().map(|round| Change::of(&round.attached[which].window, &round.bare)).collect();
+        Self {
+            whywait_args: options.to_vec(),
+            medians: Medians::of(rounds, |round| &round.attached[which].window),
+            change_percent: Changes::of(&changes),
+            lost_events: rounds.iter().map(|round| round.attached[which].seen.lost_events).sum(),
+        }
+    }
+
+    fn label(&self) -> String {
+        let label = format!("attached {}", self.whywait_args.join(" "));
+        label.trim_end().to_owned()
+    }
 }
 
 #[derive(Serialize)]
@@ -66,7 +90,7 @@ struct Medians {
 }
 
 impl Medians {
-    fn of(rounds: &[Round], window: fn(&Round) -> &Window) -> Self {
+    fn of(rounds: &[Round], window: impl Fn(&Round) -> &Window) -> Self {
         let median =
             |value: fn(&Window) -> f64| Spread::of(rounds.iter().map(|round| value(window(round)))).median;
         Self {
@@ -102,18 +126,18 @@ impl Changes {
 
 impl ServerReport {
     /// Compares the windows of each round.
-    pub fn new(server: Kind, rounds: &[Round]) -> Self {
-        let attached: Vec<Change> =
-            rounds.iter().map(|round| Change::of(&round.attached, &round.bare)).collect();
+    pub fn new(server: Kind, options: &[Vec<String>], rounds: &[Round]) -> Self {
         let null: Vec<Change> = rounds.iter().map(|round| Change::of(&round.null, &round.bare)).collect();
         Self {
             server,
             connections: server.connections(),
             bare: Medians::of(rounds, |round| &round.bare),
-            attached: Medians::of(rounds, |round| &round.attached),
-            attached_change_percent: Changes::of(&attached),
+            attached: options
+                .iter()
+                .enumerate()
+                .map(|(which, options)| Cost::of(rounds, which, options))
+                .collect(),
             null_change_percent: Changes::of(&null),
-            lost_events: rounds.iter().map(|round| round.seen.lost_events).sum(),
             rounds: rounds.to_vec(),
         }
     }
@@ -126,10 +150,12 @@ pub fn table(servers: &[ServerReport]) -> String {
          | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for report in servers {
-        for (label, changes, medians, lost) in [
-            ("attached", &report.attached_change_percent, &report.attached, report.lost_events.to_string()),
-            ("noise", &report.null_change_percent, &report.bare, String::from("-")),
-        ] {
+        let attached = report
+            .attached
+            .iter()
+            .map(|cost| (cost.label(), &cost.change_percent, &cost.medians, cost.lost_events.to_string()));
+        let noise = ("noise".to_owned(), &report.null_change_percent, &report.bare, String::from("-"));
+        for (label, changes, medians, lost) in attached.chain([noise]) {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 table,
@@ -155,7 +181,7 @@ fn cell(spread: Spread) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::overhead::window::Seen;
+    use crate::overhead::{compare::Watched, window::Seen};
 
     fn window(per_second: f64) -> Window {
         Window {
@@ -168,18 +194,25 @@ mod tests {
         }
     }
 
-    /// The attached row compares with the bare windows, and the noise row bare windows with each other.
+    /// The attached rows compare with the bare windows, and the noise row bare windows with each other.
     #[test]
-    fn table_has_both_rows() {
+    fn table_has_a_row_for_each_set_of_options_and_the_noise() {
         let seen = Seen { requests: 900, lost_events: 4 };
-        let round = Round { attached: window(900.0), bare: window(1000.0), null: window(1010.0), seen };
-        let table = table(&[ServerReport::new(Kind::EventLoop, &[round, round])]);
+        let watched = |per_second| Watched { window: window(per_second), seen };
+        let round = Round {
+            attached: vec![watched(900.0), watched(950.0)],
+            bare: window(1000.0),
+            null: window(1010.0),
+        };
+        let options = [Vec::new(), vec!["--no-stacks".to_owned()]];
+        let table = table(&[ServerReport::new(Kind::EventLoop, &options, &[round.clone(), round])]);
         let rows: Vec<&str> = table.lines().skip(2).collect();
         assert!(
             rows[0].starts_with("| event-loop | attached | -10.0 % (-10.0 to -10.0) | +0.0 %"),
             "{table}"
         );
         assert!(rows[0].ends_with("| 1000 | 95 % | 2.0 % | 8 |"), "{table}");
-        assert!(rows[1].starts_with("| event-loop | noise | +1.0 % (+1.0 to +1.0) |"), "{table}");
+        assert!(rows[1].starts_with("| event-loop | attached --no-stacks | -5.0 %"), "{table}");
+        assert!(rows[2].starts_with("| event-loop | noise | +1.0 % (+1.0 to +1.0) |"), "{table}");
     }
 }
