@@ -18,6 +18,8 @@ use crate::{
 
 /// How often facts are written, at most.
 const OFTEN: Duration = Duration::from_secs(1);
+/// Facts that are held in memory at once; of more, every other is let go.
+const MOST_FACTS: usize = 64;
 /// How often functions are named, for a recording that is cut.
 const NAMES: Duration = Duration::from_secs(5);
 /// Facts may take this part of the time: where they take long to gather they are written more rarely.
@@ -110,6 +112,13 @@ impl Recording {
         let oldest = Ns(self.recorder.progress());
         while ring.len() > 1 && ring[1].end <= oldest {
             ring.pop_front();
+        }
+        if ring.len() > MOST_FACTS {
+            let mut number = 0;
+            ring.retain(|_| {
+                number += 1;
+                number % 2 == 1
+            });
         }
     }
 
