@@ -123,7 +123,7 @@ impl Tapes {
         if tape.recording.is_due() {
             let asked = Instant::now();
             let facts = tape.facts(sources)?;
-            tape.recording.facts(facts, asked.elapsed());
+            tape.recording.facts(facts, asked.elapsed(), sources.symbols);
         }
         for result in tape.recording.results() {
             (self.plan.told)(result);
@@ -157,8 +157,9 @@ impl Tapes {
         let Some(mut tape) = self.tape.take() else { return Ok(()) };
         let Some(path) = tape.path.clone() else { return Ok(()) };
         let facts = tape.facts(sources)?;
-        tape.recording.facts(facts, Duration::ZERO);
-        (self.plan.told)(tape.recording.finish(sources.symbols).map(|_| path));
+        tape.recording.facts(facts, Duration::ZERO, sources.symbols);
+        let names = tape.recording.names(sources.symbols);
+        (self.plan.told)(tape.recording.finish(names).map(|_| path));
         Ok(())
     }
 

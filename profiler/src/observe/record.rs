@@ -12,12 +12,16 @@ use crate::{
     platform::{clock::monotonic, kernel::KernelFacts, proc, target::Resolved},
     recording::{Callers, Limits, Preamble, RecordError, Recorder, RingPlan, Written},
     ring::Batch,
-    stacks::{Addresses, Code},
+    stacks::{Addresses, Code, Named},
     units::{Ns, Pid},
 };
 
 /// How often facts are written, at most.
 const OFTEN: Duration = Duration::from_secs(1);
+/// Facts that are held in memory at once; of more, every other is let go.
+const MOST_FACTS: usize = 64;
+/// How often functions are named, for a recording that is cut.
+const NAMES: Duration = Duration::from_secs(5);
 /// Facts may take this part of the time: where they take long to gather they are written more rarely.
 const SHARE: u32 = 200;
 
@@ -38,6 +42,7 @@ pub struct Recording {
     callers: Vec<Callers>,
     addresses: Addresses,
     next: Instant,
+    named: Instant,
     /// Facts since the oldest record that is held in memory, if that is where records go.
     ring: Option<VecDeque<Facts>>,
 }
@@ -68,6 +73,7 @@ impl Recording {
             callers: Vec::new(),
             addresses: Addresses::default(),
             next: Instant::now(),
+            named: Instant::now(),
             ring: None,
         }
     }
@@ -94,14 +100,25 @@ impl Recording {
         Instant::now() >= self.next
     }
 
-    /// Takes facts, and how long it took to gather them.
-    pub fn facts(&mut self, facts: Facts, took: Duration) {
+    /// Takes facts, and how long it took to gather them; `code` names functions in stacks that are new, now and then.
+    pub fn facts(&mut self, facts: Facts, took: Duration, code: &mut dyn Code) {
+        if self.ring.is_none() && self.named.elapsed() >= NAMES {
+            self.recorder.names(self.addresses.name_fresh(code));
+            self.named = Instant::now();
+        }
         self.next = Instant::now() + OFTEN.max(took * SHARE);
         let Some(ring) = &mut self.ring else { return self.recorder.facts(facts) };
         ring.push_back(facts);
         let oldest = Ns(self.recorder.progress());
         while ring.len() > 1 && ring[1].end <= oldest {
             ring.pop_front();
+        }
+        if ring.len() > MOST_FACTS {
+            let mut number = 0;
+            ring.retain(|_| {
+                number += 1;
+                number % 2 == 1
+            });
         }
     }
 
@@ -152,14 +169,17 @@ impl Recording {
         self.recorder.has_failed()
     }
 
-    /// Ends the file, with names of the code in its stacks.
+    /// Names of the code in all stacks of the file.
+    pub fn names(&self, code: &mut dyn Code) -> Vec<Named> {
+        self.addresses.name(code)
+    }
+
+    /// Ends the file, with these names.
     ///
     /// # Errors
     /// When it could not all be written.
-    pub fn finish(mut self, code: &mut dyn Code) -> Result<Written, RecordError> {
-        if !self.has_failed() {
-            self.recorder.names(self.addresses.name(code));
-        }
+    pub fn finish(mut self, names: Vec<Named>) -> Result<Written, RecordError> {
+        self.recorder.names(names);
         self.recorder.finish()
     }
 }

@@ -98,7 +98,7 @@ fn replayed<R: Read + Seek>(
     if !recording.is_complete() {
         let last = Ns(recording.span().map_or(0, |(_, last)| last));
         missing.push(
-            "the recording was cut off before its end: what came last, and the names of functions, are missing"
+            "the recording was cut off before its end: what came last, and names of functions that were new in it, are missing"
                 .to_owned(),
         );
         facts.end = facts.end.max(last);
@@ -147,10 +147,7 @@ fn replayed<R: Read + Seek>(
         ));
     }
     pipeline.finish(facts.end);
-    let mut names = NameTable::default();
-    for named in recording.names::<Named>()? {
-        names.add(named);
-    }
+    let mut names = NameTable::new(recording.names::<Named>()?);
     Ok(Replayed {
         observation: Observation::new(pipeline, facts, &mut names),
         preamble: recording.preamble().clone(),

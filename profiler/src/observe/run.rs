@@ -26,6 +26,7 @@ use crate::{
     probe::{AttachError, Options, Session},
     recording::RecordError,
     ring::{Batch, Reader, ReaderError},
+    stacks::NameTable,
     symbols::Symbols,
     units::{Ns, Pid},
 };
@@ -187,7 +188,7 @@ impl Run {
             let began = Instant::now();
             let facts = self.facts(monotonic(), LockNames::look_up(self.pipeline.locks()))?;
             if let Some(recording) = &mut self.recording {
-                recording.facts(facts.since(&self.before), began.elapsed());
+                recording.facts(facts.since(&self.before), began.elapsed(), &mut self.symbols);
             }
         }
         Ok(self.target_ended || self.recording.as_ref().is_some_and(Recording::has_failed))
@@ -245,12 +246,19 @@ impl Run {
         let facts = self.facts(end, lock_names)?.since(&self.before);
         let Self { mut target, pipeline, session, mut symbols, mut recording, .. } = self;
         if let Some(recording) = &mut recording {
-            recording.facts(facts.clone(), Duration::ZERO);
+            recording.facts(facts.clone(), Duration::ZERO, &mut symbols);
         }
         drop(session);
         // After the run, when nothing is measured any more; a process that is still there is the best source of its names.
-        let observation = Observation::new(pipeline, facts, &mut symbols);
-        let recorded = recording.map(|recording| recording.finish(&mut symbols)).transpose();
+        let (observation, recorded) = match recording {
+            Some(recording) => {
+                // A name that is looked up twice may be two: the recording has those that are told.
+                let names = recording.names(&mut symbols);
+                let observation = Observation::new(pipeline, facts, &mut NameTable::new(names.clone()));
+                (observation, recording.finish(names).map(|_| ()))
+            }
+            None => (Observation::new(pipeline, facts, &mut symbols), Ok(())),
+        };
         if let Some(command) = &mut target.launched {
             if recorded.is_err() {
                 // A recording that fails ends, and the command goes on.

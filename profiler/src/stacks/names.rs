@@ -26,9 +26,9 @@ pub struct Named {
 pub struct NameTable(BTreeMap<(Pid, u64), Vec<Frame>>);
 
 impl NameTable {
-    /// Keeps names; those of the same address that were known before are forgotten.
-    pub fn add(&mut self, named: Named) {
-        self.0.insert((named.pid, named.address), named.frames);
+    /// Of these names; of the same address the last counts.
+    pub fn new(names: Vec<Named>) -> Self {
+        Self(names.into_iter().map(|named| ((named.pid, named.address), named.frames)).collect())
     }
 }
 
@@ -39,25 +39,38 @@ const MOST: usize = 1 << 18;
 
 /// Addresses whose names are wanted.
 #[derive(Clone, Debug, Default)]
-pub struct Addresses(BTreeSet<(Pid, u64)>);
+pub struct Addresses {
+    all: BTreeSet<(Pid, u64)>,
+    fresh: Vec<(Pid, u64)>,
+}
 
 impl Addresses {
     /// Takes those of a stack.
     pub fn add(&mut self, pid: Pid, kernel: &[u64], user: &[u64]) {
-        if self.0.len() < MOST {
-            self.0.extend(kernel.iter().map(|address| (KERNEL, *address)));
-            self.0.extend(calls(user).map(|address| (pid, address)));
+        if self.all.len() < MOST {
+            let kernel = kernel.iter().map(|address| (KERNEL, *address));
+            for address in kernel.chain(calls(user).map(|address| (pid, address))) {
+                if self.all.insert(address) {
+                    self.fresh.push(address);
+                }
+            }
         }
     }
 
     /// Looks all of them up.
     pub fn name(&self, code: &mut dyn Code) -> Vec<Named> {
-        let named = |(pid, address): &(Pid, u64)| {
-            let frames = if *pid == KERNEL { code.kernel(&[*address]) } else { code.user(*pid, *address) };
-            Named { pid: *pid, address: *address, frames }
-        };
-        self.0.iter().map(named).collect()
+        self.all.iter().map(|address| named(*address, code)).collect()
     }
+
+    /// Looks those up that have come since the last call.
+    pub fn name_fresh(&mut self, code: &mut dyn Code) -> Vec<Named> {
+        self.fresh.drain(..).map(|address| named(address, code)).collect()
+    }
+}
+
+fn named((pid, address): (Pid, u64), code: &mut dyn Code) -> Named {
+    let frames = if pid == KERNEL { code.kernel(&[address]) } else { code.user(pid, address) };
+    Named { pid, address, frames }
 }
 
 /// Addresses of the calls in a stack: a return address is that of the instruction behind the call, which may be another function's.
@@ -111,11 +124,10 @@ mod tests {
         for trace in &traces {
             addresses.add(trace.pid, &trace.kernel, &trace.user);
         }
+        assert_eq!(addresses.name_fresh(&mut Code9).len(), addresses.name(&mut Code9).len());
+        assert_eq!(addresses.name_fresh(&mut Code9), []);
         let json = serde_json::to_string(&addresses.name(&mut Code9)).unwrap();
-        let mut read = NameTable::default();
-        for named in serde_json::from_str::<Vec<Named>>(&json).unwrap() {
-            read.add(named);
-        }
+        let mut read = NameTable::new(serde_json::from_str(&json).unwrap());
         let replayed: Vec<_> = traces.iter().map(|trace| read.frames(trace)).collect();
         assert_eq!(replayed, live);
         assert_eq!(read.user(Pid(8), 5)[0].text(), "[unknown code]");

@@ -48,7 +48,8 @@ pub struct Symbols {
     images: Images,
     cache: Cache,
     names: Names,
-    perf_maps: FxHashMap<Pid, PerfMap>,
+    /// With the size that the file had when it was read.
+    perf_maps: FxHashMap<Pid, (u64, PerfMap)>,
     /// Names by file and offset.
     known: FxHashMap<(PathBuf, u64), Vec<String>>,
 }
@@ -109,8 +110,15 @@ impl Symbols {
             if mapping.source == Source::Vdso {
                 return nameless(Place::File("vdso".to_owned()));
             }
-            let map = self.perf_maps.entry(pid).or_insert_with(|| PerfMap::open(&process.perf_map));
-            return vec![Frame { name: map.at(address).map(str::to_owned), place: Place::Memory }];
+            let (size, map) = self.perf_maps.entry(pid).or_default();
+            let mut name = map.at(address);
+            // The compiler goes on, and so does its file.
+            let now = process.perf_map.metadata().map_or(0, |file| file.len());
+            if name.is_none() && now != *size {
+                (*size, *map) = (now, PerfMap::open(&process.perf_map));
+                name = map.at(address);
+            }
+            return vec![Frame { name: name.map(str::to_owned), place: Place::Memory }];
         };
         let place = Place::File(path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned());
         let opened = match process.paths.get(&mapping.start) {
