@@ -70,10 +70,11 @@ impl Recorded {
         let server = DemoServer::start("thread-pool", &[]);
         let file = recorded.path("recording");
         let whywait = Whywait::attach(&["record", "--pid", &server.pid().to_string(), "--out", text(&file)]);
+        // As many as the pool has workers, each of which keeps its connection.
         let load = Load::new(server.url("/lock?us=3000"), 150, 2)
             .and(server.url("/sleep?ms=2"))
             .and(server.url("/cpu?us=2000"))
-            .connections(6);
+            .connections(4);
         load.run();
         whywait.signal(whywait_tests::Signal::INT);
         assert_succeeded(&whywait.end(Duration::ZERO));
