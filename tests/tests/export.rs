@@ -70,10 +70,11 @@ impl Recorded {
         let server = DemoServer::start("thread-pool", &[]);
         let file = recorded.path("recording");
         let whywait = Whywait::attach(&["record", "--pid", &server.pid().to_string(), "--out", text(&file)]);
+        // As many as the pool has workers, each of which keeps its connection.
         let load = Load::new(server.url("/lock?us=3000"), 150, 2)
             .and(server.url("/sleep?ms=2"))
             .and(server.url("/cpu?us=2000"))
-            .connections(6);
+            .connections(4);
         load.run();
         whywait.signal(whywait_tests::Signal::INT);
         assert_succeeded(&whywait.end(Duration::ZERO));
@@ -170,11 +171,11 @@ fn profiles_have_the_time_of_the_states() {
     let states = recorded.read("jsonl", &[]).states_ns;
     let (profile, stacks) = (recorded.read("pprof", &[]), recorded.read("folded", &[]));
     for state in ["lock", "sleep", "on_cpu"] {
-        let near = |nanos: i64| (nanos - states[state]).abs() < 100_000;
-        assert!(
-            near(profile.states_ns[state]) && near(stacks.states_ns[state]),
-            "{state}: {profile:?} {stacks:?}"
-        );
+        let (profiled, folded) = (profile.states_ns[state], stacks.states_ns[state]);
+        assert!((profiled - folded).abs() < 100_000, "{state}: {profiled} and {folded}");
+        // A route that was never seen in a state by a sample has no stacks there.
+        let share = profiled as f64 / states[state] as f64;
+        assert!((0.8..1.001).contains(&share), "{state}: {profiled} of {}", states[state]);
     }
     let picture = recorded.read("svg", &[]);
     let has = |name: &str| picture.boxes.iter().any(|boxed| boxed.contains(name));

@@ -84,7 +84,7 @@ impl StaticSchemaMarker for Stay {
 /// A stack that was taken.
 struct Sample {
     at: Ns,
-    tid: Tid,
+    thread: ThreadHandle,
     taken: Taken,
     stack: StackId,
 }
@@ -201,7 +201,7 @@ impl<W: Write + Send> Firefox<W> {
         samples.sort_by_key(|sample| sample.at);
         let mut named: FxHashMap<StackId, Vec<Frame>> = FxHashMap::default();
         for sample in samples {
-            let Some(thread) = self.threads.get(&sample.tid).copied() else { continue };
+            let thread = sample.thread;
             let frames = named
                 .entry(sample.stack)
                 .or_insert_with(|| end.code.frames(end.pipeline.traces().get(sample.stack)));
@@ -255,7 +255,8 @@ impl<W: Write + Send> Exporter for Firefox<W> {
                 if self.samples.len() == MOST {
                     self.omitted += 1;
                 } else if let Some(id) = id {
-                    self.samples.push(Sample { at: stack.at, tid: event.tid, taken: stack.taken, stack: id });
+                    let thread = self.thread((event.tid, event.pid), stack.at);
+                    self.samples.push(Sample { at: stack.at, thread, taken: stack.taken, stack: id });
                 }
             }
             _ => {}

@@ -42,8 +42,10 @@ def perfetto(path):
     flows = collections.defaultdict(list)
     for at, event in events:
         track = event.track_uuid
-        for flow in [*event.flow_ids, *event.terminating_flow_ids]:
-            flows[flow].append(at)
+        for flow in event.flow_ids:
+            flows[flow].append("goes on")
+        for flow in event.terminating_flow_ids:
+            flows[flow].append("ends")
         if event.type == TrackEvent.TYPE_SLICE_BEGIN:
             open_slices[track].append((at, event))
         elif event.type == TrackEvent.TYPE_SLICE_END:
@@ -73,7 +75,7 @@ def perfetto(path):
         "wakings": wakings,
         "running_ns": running,
         "flows": len(flows),
-        "flows_backwards": sum(sorted(times) != times for times in flows.values()),
+        "flows_backwards": sum(ends.index("ends") != len(ends) - 1 for ends in flows.values()),
         "counters": sorted({names[e.track_uuid] for _, e in events if e.type == TrackEvent.TYPE_COUNTER}),
         "without_parent": sum(parent != 0 and parent not in names for parent in parents.values()),
     }

@@ -10,7 +10,7 @@ mod switches;
 #[cfg(test)]
 mod tests;
 
-use std::io::Write;
+use std::{collections::VecDeque, io::Write};
 
 use rustc_hash::FxHashMap;
 use whywait_ebpf::abi::OffCpu;
@@ -38,6 +38,9 @@ const CLOCKS: [u32; 3] = [1, 3, 6];
 /// Priority of a thread of the ordinary kind; which one a thread has is not recorded.
 const PRIORITY: i32 = 120;
 
+/// Nanoseconds for which a thread that has ended is known still: its last request may be told after it.
+const KEPT: u64 = 5_000_000_000;
+
 /// Numbers of tracks; requests, threads and lanes each have a space of their own above these.
 const REQUESTS: u64 = 1;
 const IN_FLIGHT: u64 = 2;
@@ -52,6 +55,8 @@ struct Named {
     name: String,
     /// Lanes on which requests are shown that it works for, with the moment to which each is taken.
     lanes: Vec<(u64, Ns)>,
+    /// It has ended.
+    ended: bool,
 }
 
 /// Writes a trace.
@@ -60,6 +65,8 @@ pub struct Perfetto<W> {
     switches: Switches,
     counters: Counters,
     threads: FxHashMap<Tid, Named>,
+    /// Threads that have ended and are known still, by when they did.
+    ended: VecDeque<(Ns, Tid)>,
     lanes: u64,
     flows: u64,
 }
@@ -99,6 +106,7 @@ impl<W: Write + Send> Perfetto<W> {
             switches: Switches::default(),
             counters: Counters::default(),
             threads: FxHashMap::default(),
+            ended: VecDeque::new(),
             lanes: 0,
             flows: 0,
         })
@@ -123,10 +131,27 @@ impl<W: Write + Send> Perfetto<W> {
             tid: Some(i64::from(tid.0)),
             thread_name: Some(name.clone()),
         };
-        self.threads.insert(tid, Named { name, lanes });
+        self.threads.insert(tid, Named { name, lanes, ended: false });
         let uuid = Some(THREAD | u64::from(tid.0));
         let track = TrackDescriptor { uuid, thread: Some(descriptor), ..TrackDescriptor::default() };
         self.packets.track(at, track)
+    }
+
+    /// A thread has ended; those that did long before are forgotten, so that a thread for each request is no leak.
+    fn end(&mut self, at: Ns, tid: Tid) {
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.ended = true;
+            self.ended.push_back((at, tid));
+        }
+        while let Some((since, tid)) = self.ended.front().copied()
+            && at.since(since) > KEPT
+        {
+            self.ended.pop_front();
+            // Its id may have been given to another one since.
+            if self.threads.get(&tid).is_some_and(|thread| thread.ended) {
+                self.threads.remove(&tid);
+            }
+        }
     }
 
     fn step(&mut self, step: Step) -> Result<(), ExportError> {
@@ -291,6 +316,9 @@ impl<W: Write + Send> Exporter for Perfetto<W> {
         }
         for step in self.switches.event(event) {
             self.step(step)?;
+        }
+        if matches!(event.what, What::ThreadEnd) {
+            self.end(event.at, event.tid);
         }
         if event.missing > 0 {
             let lost = Lost { from: event.at, to: event.at, records: event.missing.into() };
