@@ -18,7 +18,7 @@ pub struct Args {
     #[arg(long, default_value_t = 600)]
     seconds: u32,
     /// Requests a second
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 500)]
     rate: u32,
     /// What is asked for; given several times, each in turn
     #[arg(

@@ -1,7 +1,7 @@
 //! The reference servers and the load generator inside this program: hidden commands, which `demo` starts as processes of
 //! their own.
 
-use std::process::ExitCode;
+use std::{ffi::CString, process::ExitCode};
 
 use anyhow::{Context, Result};
 use demo_servers::{
@@ -50,12 +50,20 @@ impl<A: clap::Args> Args<A> {
     }
 }
 
+/// Gives this process a name that tells what it does: started through `/proc`, it would be called `exe` wherever it is shown.
+fn call_it(name: &str) {
+    let Ok(name) = CString::new(name) else { return };
+    // It has a worse name then, and does the same.
+    let _unnamed = rustix::thread::set_name(&name);
+}
+
 /// Serves until SIGTERM.
 ///
 /// # Errors
 /// Those of [`serve`].
 pub fn run_server(args: &Args<ServeArgs>) -> Result<ExitCode> {
     args.end_with_parent()?;
+    call_it(args.own.model.id());
     serve(args.own.model, &args.own.config)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -66,6 +74,7 @@ pub fn run_server(args: &Args<ServeArgs>) -> Result<ExitCode> {
 /// Those of [`upstream::serve`].
 pub fn run_upstream(args: &Args<UpstreamConfig>) -> Result<ExitCode> {
     args.end_with_parent()?;
+    call_it("upstream");
     upstream::serve(&args.own)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -76,6 +85,7 @@ pub fn run_upstream(args: &Args<UpstreamConfig>) -> Result<ExitCode> {
 /// When the signal cannot be watched for.
 pub fn run_burn(args: &Args<BurnArgs>) -> Result<ExitCode> {
     args.end_with_parent()?;
+    call_it("noisy-neighbour");
     let stop = StopFlag::install().context("cannot watch for SIGTERM")?;
     let flag = &stop.flag();
     std::thread::scope(|scope| {
@@ -96,6 +106,7 @@ pub fn run_burn(args: &Args<BurnArgs>) -> Result<ExitCode> {
 /// Those of [`load::run_and_print`].
 pub fn run_load(args: &Args<LoadArgs>) -> Result<ExitCode> {
     args.end_with_parent()?;
+    call_it("load");
     let stop = StopFlag::install().context("cannot watch for SIGTERM")?;
     load::run_and_print(&args.own, &stop.flag())?;
     Ok(ExitCode::SUCCESS)

@@ -98,8 +98,8 @@ struct Run {
     /// What had been counted when the last window ended.
     before: Facts,
     tapes: Tapes,
-    /// When its ports were looked up last.
-    ports_at: Instant,
+    /// When its listening sockets were looked up last.
+    ports_at: Option<Instant>,
 }
 
 /// CPU time of whywait itself.
@@ -156,7 +156,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         watched: began,
         before: Facts { end: began, ..Facts::default() },
         tapes,
-        ports_at: Instant::now(),
+        ports_at: None,
     };
     let frame = Duration::from_secs(1) / plan.fps.max(1);
     let (mut next_frame, mut next_look, mut heard) = (Instant::now(), Instant::now(), Instant::now());
@@ -365,9 +365,9 @@ impl Run {
             _ => {}
         }
         // Each look reads the table of all connections, which may be long.
-        let known = !self.target.ports.is_empty() && self.ports_at.elapsed() < PORTS;
+        let known = !self.target.ports.is_empty() && self.ports_at.is_some_and(|at| at.elapsed() < PORTS);
         if self.status == Status::Watching && !known {
-            self.ports_at = Instant::now();
+            self.ports_at = Some(Instant::now());
             let running = self.target.pids.iter().copied().filter(|pid| proc::is_running(*pid));
             let mut pids: Vec<Pid> = running.collect();
             if self.spec.children {

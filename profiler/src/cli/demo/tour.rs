@@ -77,9 +77,9 @@ const PARTS: &[Part] = &[
     },
     Part {
         title: "the disk",
-        text: "Requests write a megabyte and wait until it is on the disk (D): 5 names the system call.",
-        routes: &[(3, "/plaintext"), (1, "/disk?bytes=1048576")],
-        share: 0.25,
+        text: "Requests write eight megabytes and wait until they are on the disk (D): 5 names the system call.",
+        routes: &[(3, "/plaintext"), (1, "/disk?bytes=8388608")],
+        share: 0.1,
         neighbour: false,
     },
 ];

@@ -39,8 +39,13 @@ pub fn draw((pid, address): (Pid, u64), view: &View, scroll: usize, canvas: &mut
     let theme = canvas.theme;
     let is_it = |known: &&KnownLock| (known.pid, known.address) == (pid, address);
     let known = view.snapshot.locks.iter().find(is_it);
-    let name = known.and_then(|known| known.name.as_deref()).unwrap_or("a lock");
-    canvas.heading(0, &format!("{name}, at {address:#x} of process {pid}"));
+    let place = format!("{address:#x}");
+    let title = match known.and_then(|known| known.name.as_deref()) {
+        Some(name) if name.starts_with(&place) => format!("Lock {name}, process {pid}"),
+        Some(name) => format!("Lock {name}, at {place} of process {pid}"),
+        None => format!("Lock {place} of process {pid}"),
+    };
+    canvas.heading(0, &title);
     let mut y = canvas.paragraph(1, &waits(view, (pid, address)), theme.strong());
     let Some(known) = known else {
         let text = "Nobody waited for it in the last window of five seconds, or it is still to be explained.";
