@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CpuWaits, Neighbour, Outside, Throttling};
+use super::{
+    CpuWaits, Neighbour, Outside, Throttling,
+    charge::{Charge, settle},
+};
 use crate::units::{Ns, Pid};
 
 /// Name of processes that ended before they could be asked for theirs.
@@ -81,7 +84,7 @@ impl CpuFacts {
     /// The facts of a run that ended at `end`, whose target were these processes.
     pub fn new(waits: &CpuWaits, outside: &Outside, own: &BTreeSet<Pid>, end: Ns) -> Self {
         let throttling = Throttling::of(&outside.groups);
-        let (total, mut takers) = (waits.total(), takers(waits, outside, own));
+        let (total, mut takers) = (waits.total(), takers(waits, outside, own, end));
         let sum = |kind: Kind| -> u64 {
             takers.iter().filter(|taker| taker.kind == kind).map(|taker| taker.waited_ns).sum()
         };
@@ -111,9 +114,15 @@ impl CpuFacts {
     }
 }
 
-fn takers(waits: &CpuWaits, outside: &Outside, own: &BTreeSet<Pid>) -> Vec<Taker> {
+fn takers(waits: &CpuWaits, outside: &Outside, own: &BTreeSet<Pid>, end: Ns) -> Vec<Taker> {
     let nobody = Neighbour::default();
-    let mut sorted: Vec<(Pid, u64)> = waits.by_taker().collect();
+    let most = |pid: Pid| {
+        let cpus = outside.neighbours.get(&pid).filter(|_| !own.contains(&pid))?.cpus?;
+        Some(waits.most_taken(cpus, end))
+    };
+    let mut charges: Vec<Charge<Pid>> = waits.by_taker().map(|(pid, wait)| (pid, wait, most(pid))).collect();
+    settle(&mut charges);
+    let mut sorted: Vec<(Pid, u64)> = charges.into_iter().map(|(pid, wait, _)| (pid, wait)).collect();
     sorted.sort_unstable_by_key(|(pid, wait)| (std::cmp::Reverse(*wait), *pid));
     let mut by_name: BTreeMap<(Kind, &str), Taker> = BTreeMap::new();
     for (pid, waited_ns) in sorted {
@@ -240,6 +249,24 @@ mod tests {
     fn nothing_waited_is_nothing() {
         let facts = facts(&CpuWaits::new(Ns(0)), &Outside::default());
         assert_eq!((facts.own, facts.others, facts.takers.len()), (0.0, 0.0, 0));
+    }
+
+    /// The hog had the CPU for nearly all of the time, and the kernel's thread left it last.
+    #[test]
+    fn a_process_is_not_charged_with_more_than_it_ran() {
+        let mut waits = CpuWaits::new(Ns(0));
+        let second = 1_000_000_000;
+        waited(&mut waits, 0, second, 7);
+        waited(&mut waits, second, second + 1_000, HOG);
+        let mut outside = outside();
+        for (pid, cpus) in [(HOG, 1.0), (7, 0.0)] {
+            outside.neighbours.entry(Pid(pid)).or_default().cpus = Some(cpus);
+        }
+        let facts = CpuFacts::new(&waits, &outside, &BTreeSet::from([Pid(TARGET)]), Ns(second + 1_000));
+        let share =
+            |name: &str| facts.takers.iter().find(|taker| taker.name == name).map(|taker| taker.share);
+        assert!(share("hog").is_some_and(|share| share > 0.98), "{:?}", facts.takers);
+        assert!(share("kworker/1:0").is_some_and(|share| share < 0.02), "{:?}", facts.takers);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Why threads of the target wait for a CPU: who has it, and what the target may use. Pure.
 //!
 //! A record of each switch back to a CPU names the process whose thread left that CPU ([`OffCpu::taker`](whywait_ebpf::abi::OffCpu)); the
-//! whole wait is charged to that process. In a wait through several turns of others that is the last of them: over many waits each
-//! is the last as often as its turns are many and long, and the shares come out right. Who these processes are, and what
+//! whole wait is charged to that process. In a wait through several turns of others that is the last of them, which may have run for a moment
+//! only: what is more than a process can have taken is charged to the others (`charge.rs`). Who these processes are, and what
 //! limits the target, is read from outside while it runs ([`Outside`]).
 
+mod charge;
 mod facts;
 mod throttling;
 mod union;

@@ -6,12 +6,15 @@ use whywait_ebpf::abi::{Conn, OffCpu, off_cpu, role, taker};
 use super::union::Union;
 use crate::{
     decode::{Event, What},
-    units::{Ns, Pid},
+    units::{Ns, Pid, rounded},
     window::Overlap,
 };
 
 /// Processes that are kept apart. What others take beyond them is known to be taken by others.
 const MOST: usize = 4096;
+
+/// What `/proc` counts CPU time in, in nanoseconds.
+const TICK: f64 = 1e7;
 
 /// Waits of the target's threads for a CPU.
 #[derive(Debug)]
@@ -116,6 +119,18 @@ impl CpuWaits {
     /// Nanoseconds in which at least one thread waited, summed over the CPUs that they came to.
     pub fn at_least_one(&self) -> u64 {
         self.by_cpu.values().map(Union::length).sum()
+    }
+
+    /// The most that a process can have kept threads waiting that used so many CPUs up to `end`, in nanoseconds: its time on them, and a
+    /// clock tick more, times the threads that waited at once while any did.
+    pub(super) fn most_taken(&self, cpus: f64, end: Ns) -> u64 {
+        let crowd = self.total() as f64 / self.waiting_at_all().max(1) as f64;
+        rounded((cpus * end.since(self.begin) as f64 + TICK) * crowd.max(1.0))
+    }
+
+    /// Nanoseconds in which at least one thread waited, for the CPU where these were most.
+    fn waiting_at_all(&self) -> u64 {
+        self.by_cpu.values().map(Union::length).max().unwrap_or(0)
     }
 
     /// Threads that waited at once, in the mean and at most.
