@@ -8,7 +8,11 @@ use std::{
 
 use thiserror::Error;
 
-use super::{facts::Facts, observation::Observation, pipeline::Pipeline};
+use super::{
+    facts::Facts,
+    observation::Observation,
+    pipeline::{Pipeline, Sink},
+};
 use crate::{
     recording::{BlockKind, OpenError, Preamble, ReadError, Recording},
     stacks::{NameTable, Named},
@@ -60,15 +64,27 @@ pub struct Replayed {
 /// # Errors
 /// When it is no recording, or cannot be read at all.
 pub fn replay(path: &Path) -> Result<Replayed, ReplayError> {
+    open(path, None)
+}
+
+/// Replays a recording and hands on each of its requests.
+///
+/// # Errors
+/// When it is no recording, or cannot be read at all.
+pub fn replay_to(path: &Path, sink: Sink) -> Result<Replayed, ReplayError> {
+    open(path, Some(sink))
+}
+
+fn open(path: &Path, sink: Option<Sink>) -> Result<Replayed, ReplayError> {
     let path = || path.to_owned();
     let file = File::open(path()).map_err(|cause| ReplayError::Open { path: path(), cause })?;
     let recording =
         Recording::open(file).map_err(|cause| ReplayError::NoRecording { path: path(), cause })?;
-    replayed(recording).map_err(|cause| ReplayError::Read { path: path(), cause })
+    replayed(recording, sink).map_err(|cause| ReplayError::Read { path: path(), cause })
 }
 
 /// The same of an open recording.
-fn replayed<R: Read + Seek>(mut recording: Recording<R>) -> Result<Replayed, ReadError> {
+fn replayed<R: Read + Seek>(mut recording: Recording<R>, sink: Option<Sink>) -> Result<Replayed, ReadError> {
     let mut facts = recording.facts::<Facts>()?.unwrap_or_else(|| only(recording.preamble()));
     let mut missing = Vec::new();
     if !recording.is_complete() {
@@ -85,7 +101,7 @@ fn replayed<R: Read + Seek>(mut recording: Recording<R>) -> Result<Replayed, Rea
             .iter()
             .map(|part| format!("bytes {} to {} of the file cannot be read", part.from, part.to)),
     );
-    let mut pipeline = Pipeline::new(facts.begin, None);
+    let mut pipeline = Pipeline::new(facts.begin, sink);
     if let Some((from, to)) = facts.slice.span {
         pipeline.count_between(from, to);
     }
