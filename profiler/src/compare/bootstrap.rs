@@ -138,11 +138,12 @@ fn interval(mut drawn: Vec<f64>, blocks: usize) -> Interval {
     [at(cut), at(drawn.len().saturating_sub(1 + cut))]
 }
 
-/// The quantile of Student's t that goes with [`Z`] (Abramowitz and Stegun 26.7.5, two terms).
+/// The quantile of Student's t that goes with [`Z`] (Abramowitz and Stegun 26.7.5, three terms).
 fn student(freedom: f64) -> f64 {
     let first = (Z.powi(3) + Z) / 4.0;
     let second = (5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z) / 96.0;
-    Z + first / freedom + second / (freedom * freedom)
+    let third = (3.0 * Z.powi(7) + 19.0 * Z.powi(5) + 17.0 * Z.powi(3) - 15.0 * Z) / 384.0;
+    Z + first / freedom + second / freedom.powi(2) + third / freedom.powi(3)
 }
 
 /// The share of the normal distribution above `z`, which is positive (Abramowitz and Stegun 26.2.17, to within 1e-7).

@@ -6,7 +6,10 @@ use super::{
     Change, Comparison,
     text::{Row, answer, cells, costs, finding_words, latency_rows, notes, origins, route_cells, state_rows},
 };
-use crate::race::{PAGE_STYLE, escaped};
+use crate::{
+    clock::State,
+    race::{PAGE_STYLE, escaped},
+};
 
 const STYLE: &str = include_str!("html/style.css");
 
@@ -69,8 +72,8 @@ fn table(out: &mut dyn Write, title: &str, rows: &[Row]) -> io::Result<()> {
     let times = rows.iter().filter(|row| !row.is_rate).filter_map(|row| row.change.interval);
     let widest = times.flatten().fold(0.0, |widest: f64, end| widest.max(end.abs()));
     for row in rows {
-        let name = row.name.split_whitespace().collect::<Vec<_>>().join(" ");
-        write!(out, "<tr><th>{}</th>", escaped(&name))?;
+        let words = State::ALL.iter().find(|state| state.id() == row.name).map_or("", |state| state.words());
+        write!(out, "<tr><th>{} <span class=\"faint\">{words}</span></th>", escaped(&row.name))?;
         let cells = cells(row);
         let class = match row.change.more_than_noise {
             Some(true) => " class=\"real\"",

@@ -12,7 +12,7 @@ use crate::{
 /// Routes that are printed.
 const ROUTES: usize = 12;
 /// Columns of a route's name.
-const NAME: usize = 28;
+const NAME: usize = 24;
 
 /// Writes the comparison as text.
 ///
@@ -167,11 +167,7 @@ pub(super) fn state_rows(comparison: &Comparison) -> Vec<Row> {
         .into_iter()
         .map(|state| (state, comparison.change(Metric::State(state))))
         .filter(|(_, change)| change.before > 0.0 || change.after > 0.0)
-        .map(|(state, change)| Row {
-            name: format!("{:<13}{}", state.id(), state.words()),
-            change,
-            is_rate: false,
-        })
+        .map(|(state, change)| Row { name: state.id().to_owned(), change, is_rate: false })
         .collect();
     rows.sort_by(|a, b| b.change.difference.abs().total_cmp(&a.change.difference.abs()));
     rows
@@ -207,7 +203,7 @@ pub(super) fn verdict(change: &Change) -> &'static str {
 
 fn table(out: &mut dyn Write, palette: Palette, title: &str, rows: &[Row]) -> io::Result<()> {
     let head = format!(
-        "{title:<44} {:>8} {:>8} {:>9} {:>7}  {:<20}",
+        "{title:<20} {:>8} {:>8} {:>9} {:>7}  {:<20}",
         "before", "after", "change", "", "99 % interval"
     );
     writeln!(out, "{}", palette.paint(Tone::Faint, head.trim_end()))?;
@@ -217,7 +213,7 @@ fn table(out: &mut dyn Write, palette: Palette, title: &str, rows: &[Row]) -> io
             "more" | "less" => Tone::Strong,
             _ => Tone::Faint,
         };
-        let line = format!("{:<44} {before:>8} {after:>8} {difference:>9} {percent:>7}  ", row.name);
+        let line = format!("{:<20} {before:>8} {after:>8} {difference:>9} {percent:>7}  ", row.name);
         writeln!(out, "{line}{interval:<20} {}", palette.paint(tone, &verdict))?;
     }
     Ok(())
