@@ -9,6 +9,7 @@
 mod bytes;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod cpu;
 pub mod decode;
 pub mod explain;

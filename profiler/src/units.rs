@@ -127,6 +127,22 @@ pub fn fmt_count(count: u64) -> String {
     out
 }
 
+/// Nanoseconds of a time as people write it: a number with `ns`, `us`, `ms` or `s`, such as `20ms` or `1.5 s`. `None` where it is
+/// no such thing, or not from 1 ns to 11 days.
+pub fn parse_time(text: &str) -> Option<u64> {
+    let digits = text.find(|letter: char| letter != '.' && !letter.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim() {
+        "ns" => 1.0,
+        "us" | "µs" => 1e3,
+        "ms" => 1e6,
+        "s" => 1e9,
+        _ => return None,
+    };
+    let nanos = number.parse::<f64>().ok()? * factor;
+    (1.0..1e15).contains(&nanos).then(|| rounded(nanos))
+}
+
 /// To a whole number; 0 for less than that.
 #[expect(
     clippy::cast_possible_truncation,

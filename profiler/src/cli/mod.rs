@@ -1,5 +1,6 @@
 //! The command line: one file a command, wiring only.
 
+mod compare;
 mod demo;
 mod doctor;
 mod driven;
@@ -45,6 +46,8 @@ enum Command {
     Report(report::Args),
     /// Write a recording in the format of another tool: Perfetto, pprof, Parquet, OpenTelemetry…
     Export(export::Args),
+    /// Compare two recordings: what changed in latency, by cause, and whether it is more than noise
+    Compare(compare::Args),
     /// Put a changing load on a reference server and show why its requests wait: what whywait is, in a few minutes
     Demo(demo::Args),
     /// Run every reference server under the same load: one table of what each concurrency model costs
@@ -69,6 +72,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Record(args) => record::run(args),
         Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Race(args) => race::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::{Latencies, Snapshot};
 use crate::{
     explain::Id as FindingId,
-    units::{Ns, fmt_us},
+    units::{Ns, fmt_us, parse_time},
 };
 
 /// Buckets over which a quantile is taken: five seconds.
@@ -108,19 +108,7 @@ fn finding(id: &str) -> Result<FindingId, TriggerError> {
 }
 
 fn nanos(text: &str) -> Result<u64, TriggerError> {
-    let bad = || TriggerError::Time(text.to_owned());
-    let digits = text.find(|letter: char| letter != '.' && !letter.is_ascii_digit()).ok_or_else(bad)?;
-    let (number, unit) = text.split_at(digits);
-    let factor = match unit.trim() {
-        "ns" => 1.0,
-        "us" | "µs" => 1e3,
-        "ms" => 1e6,
-        "s" => 1e9,
-        _ => return Err(bad()),
-    };
-    let nanos = number.parse::<f64>().map_err(|_| bad())? * factor;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it has just been looked at")]
-    if (1.0..1e15).contains(&nanos) { Ok(nanos as u64) } else { Err(bad()) }
+    parse_time(text).ok_or_else(|| TriggerError::Time(text.to_owned()))
 }
 
 /// A condition that is waited for. Once it is met it must end before it can be met again.

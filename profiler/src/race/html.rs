@@ -13,7 +13,8 @@ use super::{
     text::label,
 };
 
-const STYLE: &str = include_str!("html/style.css");
+/// Colours and tables of a page.
+pub const PAGE_STYLE: &str = include_str!("html/style.css");
 
 /// A figure of a row.
 type Figure = fn(&Row) -> f64;
@@ -26,7 +27,7 @@ pub fn write_html(race: &Race, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\">\n<title>whywait race</title>\n<style>\n{STYLE}</style>\n</head>\n\
+         content=\"width=device-width, initial-scale=1\">\n<title>whywait race</title>\n<style>\n{PAGE_STYLE}</style>\n</head>\n\
          <body>\n<h1>What a request costs</h1>\n<p>{}.</p>",
         escaped(&race.conditions.words(race.sweep))
     )?;
@@ -164,7 +165,7 @@ fn kernel(row: &Row) -> f64 {
     row.per_request.cpu_kernel_us.unwrap_or(0.0)
 }
 
-/// The text as HTML: a server's name is the user's.
-fn escaped(text: &str) -> String {
+/// A text from outside as HTML.
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

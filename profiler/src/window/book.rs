@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use crate::clock::StateTimes;
 
 /// Buckets in each power of two, as a power of two: a bucket is narrower than 1 % of its values.
-const GROUPING: u32 = 7;
+pub const GROUPING: u32 = 7;
 
 /// Requests of about the same latency.
 #[derive(Clone, Copy, Debug, Default)]

@@ -8,7 +8,7 @@ mod threads;
 use rustc_hash::FxHashMap;
 use whywait_ebpf::abi::born;
 
-pub use book::{Book, Bucket, index, lower};
+pub use book::{Book, Bucket, GROUPING, index, lower};
 pub use series::Point;
 pub use threads::{Threads, Usage};
 
