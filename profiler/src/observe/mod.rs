@@ -21,6 +21,6 @@ pub use live_record::{Command, LiveRecord};
 pub use observation::Observation;
 pub use pipeline::{Pipeline, Sink};
 pub use record::RecordPlan;
-pub use replay::{ReplayError, Replayed, replay};
+pub use replay::{ReplayError, Replayed, replay, replay_into};
 pub use run::{ObserveError, Plan, observe};
 pub use slice::Slice;

@@ -119,6 +119,11 @@ impl Pipeline {
         self.keep_present();
     }
 
+    /// From now on finished requests keep their states one after the other.
+    pub fn keep_paths(&mut self) {
+        self.clock.keep_paths();
+    }
+
     /// From now on the window can be ended, and another one begun.
     pub fn keep_present(&mut self) {
         self.present = Some(Box::default());

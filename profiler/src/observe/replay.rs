@@ -8,7 +8,11 @@ use std::{
 
 use thiserror::Error;
 
-use super::{facts::Facts, observation::Observation, pipeline::Pipeline};
+use super::{
+    facts::Facts,
+    observation::Observation,
+    pipeline::{Pipeline, Sink},
+};
 use crate::{
     recording::{BlockKind, OpenError, Preamble, ReadError, Recording},
     stacks::{NameTable, Named},
@@ -60,15 +64,31 @@ pub struct Replayed {
 /// # Errors
 /// When it is no recording, or cannot be read at all.
 pub fn replay(path: &Path) -> Result<Replayed, ReplayError> {
+    with(path, &mut |_| None)
+}
+
+/// The same; a sink that `take` makes, given when the run began, takes each finished request with its path.
+///
+/// # Errors
+/// As those of [`replay`].
+pub fn replay_into(path: &Path, take: impl FnOnce(Ns) -> Sink) -> Result<Replayed, ReplayError> {
+    let mut take = Some(take);
+    with(path, &mut |begin| take.take().map(|take| take(begin)))
+}
+
+/// Makes what takes the requests of a run that began then, if anything does.
+type MakeSink<'a> = &'a mut dyn FnMut(Ns) -> Option<Sink>;
+
+fn with(path: &Path, sink: MakeSink) -> Result<Replayed, ReplayError> {
     let path = || path.to_owned();
     let file = File::open(path()).map_err(|cause| ReplayError::Open { path: path(), cause })?;
     let recording =
         Recording::open(file).map_err(|cause| ReplayError::NoRecording { path: path(), cause })?;
-    replayed(recording).map_err(|cause| ReplayError::Read { path: path(), cause })
+    replayed(recording, sink).map_err(|cause| ReplayError::Read { path: path(), cause })
 }
 
 /// The same of an open recording.
-fn replayed<R: Read + Seek>(mut recording: Recording<R>) -> Result<Replayed, ReadError> {
+fn replayed<R: Read + Seek>(mut recording: Recording<R>, sink: MakeSink) -> Result<Replayed, ReadError> {
     let mut facts = recording.facts::<Facts>()?.unwrap_or_else(|| only(recording.preamble()));
     let mut missing = Vec::new();
     if !recording.is_complete() {
@@ -85,7 +105,12 @@ fn replayed<R: Read + Seek>(mut recording: Recording<R>) -> Result<Replayed, Rea
             .iter()
             .map(|part| format!("bytes {} to {} of the file cannot be read", part.from, part.to)),
     );
-    let mut pipeline = Pipeline::new(facts.begin, None);
+    let sink = sink(facts.begin);
+    let keep_paths = sink.is_some();
+    let mut pipeline = Pipeline::new(facts.begin, sink);
+    if keep_paths {
+        pipeline.keep_paths();
+    }
     if let Some((from, to)) = facts.slice.span {
         pipeline.count_between(from, to);
     }
