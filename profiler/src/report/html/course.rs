@@ -151,3 +151,47 @@ impl Course {
         &self.slowest
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::RequestClock, decode::Event, live::testing};
+
+    /// However long a run is, each request stands in one column and in one row, and its time with it.
+    #[test]
+    fn columns_are_few_and_nothing_is_lost_as_they_grow() {
+        let mut done = requests();
+        assert!(done.len() > 100, "{} requests", done.len());
+        let begin = done[0].start;
+        let mut course = Course::new(begin);
+        let (mut total, mut longest) = (0, 0);
+        for (place, request) in (0_u64..).zip(&mut done) {
+            // Later and later: the last one ends many hours after the first.
+            let later = place * place * 1_000_000_000;
+            (request.start, request.end) = (request.start.plus(later), request.end.plus(later));
+            total += request.times.total();
+            longest = longest.max(request.latency());
+            course.request(request);
+        }
+        let count = done.len() as u64;
+        assert!(course.columns().len() <= COLUMNS);
+        let columns = course.columns().iter();
+        assert_eq!(columns.clone().map(|column| column.all.count).sum::<u64>(), count);
+        assert_eq!(columns.clone().flat_map(|column| &column.rows).sum::<u64>(), count);
+        assert_eq!(columns.map(|column| column.all.times.total()).sum::<u64>(), total);
+        assert_eq!(course.rows().iter().map(|row| row.count).sum::<u64>(), count);
+        assert_eq!(course.slowest().len(), SLOWEST);
+        assert_eq!(course.slowest()[0].latency(), longest);
+        assert!(course.slowest().is_sorted_by(|a, b| a.latency() >= b.latency()));
+    }
+
+    fn requests() -> Vec<Request> {
+        let (mut clock, mut done) = (RequestClock::new(), Vec::new());
+        clock.keep_paths();
+        let events: Vec<Event> = testing::events();
+        for event in &events {
+            clock.apply(event, &mut done);
+        }
+        done
+    }
+}

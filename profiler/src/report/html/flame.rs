@@ -110,7 +110,9 @@ fn grow(roots: &mut Vec<Branch>, hot: &Hot, name: &mut dyn FnMut(String) -> usiz
 fn prune(level: &mut Vec<Branch>, least: f64) {
     level.retain(|branch| branch.micros >= least);
     level.sort_by(|a, b| b.micros.total_cmp(&a.micros));
-    level.iter_mut().for_each(|branch| prune(&mut branch.calls, least));
+    for branch in level {
+        prune(&mut branch.calls, least);
+    }
 }
 
 fn count(level: &[Branch]) -> usize {

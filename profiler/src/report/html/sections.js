@@ -52,20 +52,20 @@ function usedRows() {
 
 function drawHeat() {
   const [first, last] = usedRows(), rows = last - first + 1, tall = Math.min(14, Math.max(4, 220 / rows));
-  const height = rows * tall, image = picture(height + 20, "latency of requests over the run");
+  const top = 10, height = top + rows * tall, image = picture(height + 20, "latency of requests over the run");
   const most = Math.max(...columns.map((column) => Math.max(0, ...column.rows)));
   columns.forEach((column, place) => {
     const [x, width] = columnAt(place);
     column.rows.forEach((requests, row) => {
       if (requests === 0) return;
       const density = 0.12 + 0.88 * Math.log1p(requests) / Math.log1p(most);
-      image.append(svg("rect", { x, y: (last - row) * tall, width, height: tall, class: "heat", "fill-opacity": density.toFixed(2) },
+      image.append(svg("rect", { x, y: top + (last - row) * tall, width, height: tall, class: "heat", "fill-opacity": density.toFixed(2) },
         tip(`at ${time(place * times.width_us)}: ${count(requests)} requests of ${time(times.begins_us[row])} to ${time(times.begins_us[row + 1])}`)));
     });
   });
   const every = Math.ceil(rows / 9);
   for (let row = first; row <= last; row += every) {
-    image.append(svg("text", { x: LEFT - 6, y: (last - row + 1) * tall, class: "end" }, time(times.begins_us[row])));
+    image.append(svg("text", { x: LEFT - 6, y: top + (last - row + 1) * tall, class: "end" }, time(times.begins_us[row])));
   }
   timeAxis(image, height + 14);
   byId("heat").append(image);
