@@ -50,6 +50,7 @@ pub fn run(args: &Args) -> Result<()> {
     packages("servers", SERVER_PACKAGES)?;
     program("node", "nodejs")?;
     program("javac", "openjdk-17-jdk-headless")?;
+    program("chromium", "chromium")?;
     if args.matrix {
         packages("virtual machines", MATRIX_PACKAGES)?;
         for series in Series::ALL {

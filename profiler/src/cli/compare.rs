@@ -52,7 +52,7 @@ impl Side {
         let sink = move |request: &Request| {
             filled.lock().unwrap_or_else(PoisonError::into_inner).add(request);
         };
-        let mut replayed = replay_to(path, Box::new(sink), &|| false)?;
+        let mut replayed = replay_to(path, |_| Box::new(sink), &|| false)?;
         let mut explanation = explain(&replayed.observation);
         explanation.missing = std::mem::take(&mut replayed.missing);
         let sample = std::mem::take(&mut *sample.lock().unwrap_or_else(PoisonError::into_inner));

@@ -101,7 +101,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let recording = open(&args.recording)?;
     let (preamble, lost) = (recording.preamble(), Lost::of(recording.entries()));
     let export = Export::new(exporter(args, preamble)?, args.route.clone());
-    let mut replayed = replay_to(&args.recording, export.sink(), &|| export.has_failed())?;
+    let mut replayed = replay_to(&args.recording, |_| export.sink(), &|| export.has_failed())?;
     let end = End {
         pipeline: &replayed.observation.pipeline,
         stacks: &replayed.observation.stacks,

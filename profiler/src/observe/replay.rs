@@ -69,16 +69,20 @@ pub fn replay(path: &Path) -> Result<Replayed, ReplayError> {
     open(path, None)
 }
 
-/// Replays a recording and tells somebody, with the paths of requests, until that one has enough.
+/// Replays a recording and tells somebody, with the paths of requests, until that one has enough. `sink` makes that one, given when the run began.
 ///
 /// # Errors
 /// When it is no recording, or cannot be read at all.
-pub fn replay_to(path: &Path, sink: Sink, enough: &dyn Fn() -> bool) -> Result<Replayed, ReplayError> {
-    open(path, Some((sink, enough)))
+pub fn replay_to(
+    path: &Path,
+    sink: impl FnOnce(Ns) -> Sink,
+    enough: &dyn Fn() -> bool,
+) -> Result<Replayed, ReplayError> {
+    open(path, Some((Box::new(sink), enough)))
 }
 
 /// Who is told, and whether that one has enough.
-type Told<'a> = (Sink, &'a dyn Fn() -> bool);
+type Told<'a> = (Box<dyn FnOnce(Ns) -> Sink + 'a>, &'a dyn Fn() -> bool);
 
 fn open(path: &Path, told: Option<Told<'_>>) -> Result<Replayed, ReplayError> {
     let path = || path.to_owned();
@@ -110,7 +114,7 @@ fn replayed<R: Read + Seek>(
             .map(|part| format!("bytes {} to {} of the file cannot be read", part.from, part.to)),
     );
     let (sink, enough) = told.unzip();
-    let mut pipeline = Pipeline::new(facts.begin, sink);
+    let mut pipeline = Pipeline::new(facts.begin, sink.map(|make| make(facts.begin)));
     if enough.is_some() {
         pipeline.keep_paths();
     }

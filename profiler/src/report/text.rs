@@ -13,8 +13,11 @@ mod tests;
 
 use std::io::{self, Write};
 
+pub(super) use answer::answer;
 pub use answer::causes;
+pub(super) use findings::gain;
 pub use layout::{bar, paragraph};
+pub(super) use notes::losses;
 
 use super::{
     explanation::Explanation,
@@ -27,10 +30,10 @@ use crate::units::{fmt_count, fmt_us};
 /// # Errors
 /// When it cannot be written.
 pub fn write_text(explanation: &Explanation, palette: Palette, out: &mut dyn Write) -> io::Result<()> {
-    for line in layout::wrap(&answer::answer(explanation), "") {
+    for line in layout::wrap(&answer(explanation), "") {
         writeln!(out, "{}", palette.paint(Tone::Strong, &line))?;
     }
-    for line in notes::losses(explanation).iter().flat_map(|loss| layout::wrap(loss, "")) {
+    for line in losses(explanation).iter().flat_map(|loss| layout::wrap(loss, "")) {
         writeln!(out, "{}", palette.paint(Tone::Bad, &line))?;
     }
     writeln!(out)?;

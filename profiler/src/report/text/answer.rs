@@ -18,7 +18,7 @@ const ENOUGH: f64 = 0.6;
 const HUNDRED: u64 = 100;
 
 /// What a run found, in words.
-pub(super) fn answer(explanation: &Explanation) -> String {
+pub(in super::super) fn answer(explanation: &Explanation) -> String {
     let requests = &explanation.requests;
     let who = who(&explanation.target);
     let window = seconds(explanation.window_s);

@@ -48,7 +48,7 @@ fn sure(confidence: f64) -> String {
 }
 
 /// What would be without it, where that is less.
-fn gain(gain: &Gain) -> Option<String> {
+pub(in super::super) fn gain(gain: &Gain) -> Option<String> {
     let less = gain.p99_us < 0.95 * gain.p99_now_us || gain.mean_us < 0.95 * gain.mean_now_us;
     less.then(|| {
         format!(

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What was lost, in sentences that stand right below the answer; empty when nothing was.
-pub(super) fn losses(explanation: &Explanation) -> Vec<String> {
+pub(in super::super) fn losses(explanation: &Explanation) -> Vec<String> {
     let lost = &explanation.lost;
     let mut losses: Vec<String> =
         explanation.missing.iter().map(|missing| format!("MISSING: {missing}.")).collect();
