@@ -39,7 +39,7 @@ fn a_browser_shows_the_page_and_runs_nothing_that_a_route_is_called() {
     let (recorded, page) = (file("f"), file("page.html"));
     let server = DemoServer::start("thread-pool", &[]);
     let recording = Whywait::attach(&["record", "--pid", &server.pid().to_string(), "-o", &recorded]);
-    let load = Load::new(server.url("/lock?us=3000"), 300, 3).connections(8).poisson();
+    let load = Load::new(server.url("/lock?us=3000"), 200, 3).connections(8).close().poisson();
     load.and(server.url("/cpu?us=500")).run();
     Client::connect(&server.address().to_string()).ask(HOSTILE);
     // What the server did last is still on its way to the file.
