@@ -52,7 +52,11 @@ fn what_was_changed_is_found_and_what_was_not_is_not() {
     let page = dir.path().join("page.html");
     let gate = ["--json", "--fail-if", "sleep>+10%", "--fail-if", "rate>+50%", "--html"];
     let output = compare(&before, &after, &[&gate[..], &[page.to_str().unwrap()]].concat());
-    assert_eq!(output.status.code(), Some(1), "a longer sleep fails the gate, whatever else the machine does");
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "a longer sleep fails the gate, whatever else the machine does"
+    );
     let told = json(&output);
     assert_eq!(told["schema"], "whywait.compare/1");
     assert_eq!(told["conditions"][0]["failed"], true, "{told:#}");

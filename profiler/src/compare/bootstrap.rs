@@ -13,8 +13,8 @@ use super::{
 };
 use crate::units::Ns;
 
-/// How sure an interval is. Mean, p50, p90 and p99 are looked at together: with 99 % for each, one of them is called different by
-/// chance in at most one comparison of twenty-five.
+/// How sure an interval is. Mean, p50, p90 and p99 are looked at together: with 95 % for each, one of them would be called different by
+/// chance far more often than in one comparison of twenty.
 pub const CONFIDENCE: f64 = 0.99;
 /// The quantile of the normal distribution that goes with it.
 const Z: f64 = 2.575_829_303_548_901;
@@ -154,7 +154,7 @@ fn normal_tail(z: f64) -> f64 {
     (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() * polynomial
 }
 
-/// SplitMix64 (Steele, Lea and Flood 2014), always from the same seed: the same recordings give the same answer.
+/// `SplitMix64` (Steele, Lea and Flood 2014), always from the same seed: the same recordings give the same answer.
 struct Random(u64);
 
 impl Default for Random {
