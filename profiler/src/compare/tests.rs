@@ -87,7 +87,7 @@ fn two_draws_of_one_distribution_are_rarely_called_different() {
     assert!(called <= 12, "{called} of 120");
 }
 
-/// More often than independent ones, and far more rarely than single requests would say. Latency that wanders, as that of a machine with other work does: single requests would make almost any two recordings different.
+/// Latency that wanders, as that of a machine with other work does: single requests would make almost any two recordings different.
 #[test]
 fn requests_that_resemble_their_neighbours_are_rarely_called_different() {
     let called = called_different(60, |seed| {
