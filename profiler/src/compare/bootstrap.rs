@@ -13,8 +13,8 @@ use super::{
 };
 use crate::units::Ns;
 
-/// How sure an interval is. Mean, p50, p90 and p99 are looked at together: with 99 % for each, one of them is called different by
-/// chance in at most one comparison of twenty-five.
+/// How sure an interval is. Mean, p50, p90 and p99 are looked at together: with 95 % for each, one of them would be called different by
+/// chance far more often than in one comparison of twenty.
 pub const CONFIDENCE: f64 = 0.99;
 /// The quantile of the normal distribution that goes with it.
 const Z: f64 = 2.575_829_303_548_901;
