@@ -4,6 +4,7 @@
 //! anew, with replacement, from each recording (Carlstein 1986, "The use of subseries values for estimating the variance of a general
 //! statistic from a stationary sequence"), and blocks that are still alike their neighbours are joined first.
 
+use demo_servers::rng::SplitMix64;
 use serde::Serialize;
 
 use super::{
@@ -12,6 +13,9 @@ use super::{
     sample::{Block, Blocks},
 };
 use crate::units::Ns;
+
+/// Always the same: the same recordings give the same answer.
+const SEED: u64 = 0x7768_7977_6169_7421;
 
 /// How sure an interval is. Mean, p50, p90 and p99 are looked at together: with 95 % for each, one of them would be called different by
 /// chance far more often than in one comparison of twenty.
@@ -93,9 +97,9 @@ fn autocorrelation(values: &[f64]) -> f64 {
 pub(super) fn estimates(before: &mut Parts, after: &mut Parts) -> Vec<Estimate> {
     let figures = [before.figures(), after.figures()];
     let said = [before.filled(), after.filled()].map(|filled| filled >= FEWEST);
-    let mut random = Random::default();
+    let mut random = SplitMix64::new(SEED);
     let drawn: Vec<[Figures; 2]> = if said.contains(&true) {
-        (0..DRAWS).map(|_| [random.draw(before), random.draw(after)]).collect()
+        (0..DRAWS).map(|_| [draw(&mut random, before), draw(&mut random, after)]).collect()
     } else {
         Vec::new()
     };
@@ -154,31 +158,13 @@ fn normal_tail(z: f64) -> f64 {
     (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() * polynomial
 }
 
-/// `SplitMix64` (Steele, Lea and Flood 2014), always from the same seed: the same recordings give the same answer.
-struct Random(u64);
-
-impl Default for Random {
-    fn default() -> Self {
-        Self(0x7768_7977_6169_7421)
-    }
-}
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// The figures of as many blocks as there are, drawn with replacement.
-    fn draw(&mut self, parts: &mut Parts) -> Figures {
-        let blocks = parts.len();
-        parts.figures_of((0..blocks).map(|_| {
-            let product = u128::from(self.next()) * blocks as u128;
-            usize::try_from(product >> 64).unwrap_or(0)
-        }))
-    }
+/// The figures of as many blocks as there are, drawn with replacement.
+fn draw(random: &mut SplitMix64, parts: &mut Parts) -> Figures {
+    let blocks = parts.len();
+    parts.figures_of((0..blocks).map(|_| {
+        let product = u128::from(random.next_u64()) * blocks as u128;
+        usize::try_from(product >> 64).unwrap_or(0)
+    }))
 }
 
 #[cfg(test)]
