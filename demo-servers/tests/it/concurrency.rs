@@ -72,7 +72,9 @@ fn one_thread_waits_for_all_at_once() {
     }
 }
 
-/// Work on the one thread holds up a request that needs none. The runtime with several threads serves it meanwhile.
+/// Work on the one thread holds up a request that needs none. The runtime with several threads serves it meanwhile, though
+/// not always: where the thread that works is the one that has just waited for sockets, and no other has taken its place
+/// there, the request waits as on one thread. So one try of five is enough.
 #[test]
 fn work_holds_up_the_others_on_one_thread_only() {
     let waited = |model| {
@@ -91,8 +93,8 @@ fn work_holds_up_the_others_on_one_thread_only() {
         let waited = waited(model);
         assert!(waited > Duration::from_millis(200), "{model}: {waited:?}");
     }
-    let waited = waited(Model::Async);
-    assert!(waited < Duration::from_millis(200), "{waited:?}");
+    let tries: Vec<Duration> = (0..5).map(|_| waited(Model::Async)).collect();
+    assert!(tries.iter().any(|waited| *waited < Duration::from_millis(200)), "{tries:?}");
 }
 
 /// `async` works on several threads at once, and its blocking work blocks none of them: four locks wait in the blocking
