@@ -118,7 +118,8 @@ enum Side {
 
 /// Runs something, and lets what it starts run, on the CPUs of one side. A client that an answer wakes on the server's CPU runs at
 /// once, before the server's write has returned to the server: the server would take the client's time for its own. With one CPU there
-/// is no choice.
+/// is no choice. For the same reason nobody takes the CPU from a thread of the server, not even another one of its own, where
+/// this process may have that.
 fn on<T>(side: Side, what: impl FnOnce() -> T) -> T {
     let all = sched_getaffinity(None).expect("knowing the CPUs");
     let mut cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)).collect();
@@ -133,9 +134,21 @@ fn on<T>(side: Side, what: impl FnOnce() -> T) -> T {
     }
     // What is started inherits the CPUs of this thread.
     sched_setaffinity(None, &set).expect("choosing CPUs");
+    let uninterrupted = side == Side::Server && policy(libc::SCHED_FIFO);
     let result = what();
+    if uninterrupted {
+        assert!(policy(libc::SCHED_OTHER), "going back to the usual policy");
+    }
     sched_setaffinity(None, &all).expect("choosing CPUs");
     result
+}
+
+/// Makes this thread, and what it starts from now on, run under a policy of sched(7). Returns whether that is allowed.
+#[expect(unsafe_code, reason = "nobody wraps the policy of a thread")]
+fn policy(policy: i32) -> bool {
+    let priority = libc::sched_param { sched_priority: i32::from(policy == libc::SCHED_FIFO) };
+    // SAFETY: the call reads the parameter and changes nothing but this thread's policy.
+    unsafe { libc::sched_setscheduler(0, policy, &raw const priority) == 0 }
 }
 
 fn text(path: &Path) -> &str {

@@ -28,7 +28,7 @@ pub enum Kind {
     ThreadPool,
     /// One thread with epoll.
     EventLoop,
-    /// nginx with two workers and a small file.
+    /// nginx with one worker, as it has one CPU, and a small file.
     Nginx,
 }
 
@@ -152,16 +152,17 @@ fn free_address() -> Result<SocketAddr> {
     socket.local_addr().context("cannot find a free port")
 }
 
-/// Two workers as root, since the folder is its alone; everything it writes stays in that folder.
+/// One worker: of two on one CPU, how many have connections, and so how often they take turns, would be another lot in each window.
+/// As root, since the folder is its alone; everything it writes stays in that folder.
 fn nginx_conf(dir: &Path, address: SocketAddr) -> String {
     let dir = dir.display();
     let scratch: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|module| format!("    {module}_temp_path {dir}/{module};\n"))
         .concat();
     format!(
-        "daemon off;\nuser root;\nworker_processes 2;\npid {dir}/nginx.pid;\nevents {{ worker_connections 1024; }}\n\
+        "daemon off;\nuser root;\nworker_processes 1;\npid {dir}/nginx.pid;\nevents {{ worker_connections 1024; }}\n\
          http {{\n    access_log off;\n    keepalive_requests 1000000000;\n{scratch}\
-         \x20   server {{ listen {address} reuseport; root {dir}; }}\n}}\n"
+         \x20   server {{ listen {address}; root {dir}; }}\n}}\n"
     )
 }
 
