@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn conf_keeps_to_its_folder() {
         let conf = nginx_conf(Path::new("/x"), SocketAddr::from(([127, 0, 0, 1], 80)));
-        assert!(conf.contains("listen 127.0.0.1:80 reuseport; root /x;"));
+        assert!(conf.contains("listen 127.0.0.1:80; root /x;"));
         assert_eq!(conf.matches("_temp_path /x/").count(), 5);
     }
 }
