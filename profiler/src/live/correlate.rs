@@ -49,7 +49,7 @@ impl Series {
             Self::Rate => bucket.requests.count as f64,
             Self::Switches => each(bucket.switches.voluntary + bucket.switches.involuntary),
             Self::Births => each(bucket.switches.born),
-            Self::Cpu => bucket.cpus.iter().sum::<u64>() as f64 / LENGTH as f64,
+            Self::Cpu => bucket.ran() as f64 / LENGTH as f64,
             Self::InFlight => mean_in_flight(&bucket.requests),
         }
     }

@@ -11,6 +11,7 @@ mod history;
 mod kept;
 mod lanes;
 mod latencies;
+mod lengths;
 mod models;
 mod snapshot;
 mod span;
@@ -23,7 +24,10 @@ mod told;
 mod trigger;
 
 pub use backlog::{Backlog, Backlogs};
-pub use bucket::{Bucket, CallCell, Group, KEPT, LENGTH, LockCell, PeerCell, RouteCell, Switches, Waits};
+pub use bucket::{
+    Blocked, Bucket, CallCell, CpuCell, Group, KEPT, LENGTH, LockCell, LockPlace, OTHER_CALLS, PeerCell,
+    RouteCell, Switches, Waits,
+};
 pub(crate) use connections::Connections;
 pub use connections::{Peer, Side};
 pub use correlate::{Link, Series, links};
@@ -31,6 +35,7 @@ pub use history::History;
 pub use kept::{Ahead, Kept, Kind, Step};
 pub use lanes::{Cell, Lane, Share};
 pub use latencies::Latencies;
+pub use lengths::{Lengths, rows as length_rows};
 pub use models::{Mark, ModelRow, Models};
 pub use snapshot::{Health, KnownLock, Lost, Model, Note, Release, Snapshot, Stack, Status, Target};
 pub use span::Span;

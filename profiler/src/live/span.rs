@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 use super::{
-    bucket::{Bucket, CallCell, Group, LENGTH, LockCell, PeerCell, RouteCell, Switches, Waits},
+    bucket::{Bucket, CallCell, CpuCell, Group, LENGTH, LockCell, PeerCell, RouteCell, Switches, Waits},
     latencies::Latencies,
 };
 use crate::decode::Route;
@@ -26,8 +26,8 @@ pub struct Span {
     pub switches: Switches,
     /// Waits for a CPU.
     pub run_queue: Latencies,
-    /// Nanoseconds that threads ran, by CPU.
-    pub cpus: Vec<u64>,
+    /// What threads did on each CPU.
+    pub cpus: Vec<CpuCell>,
     /// From creation to the first run of threads.
     pub births: Waits,
     /// Waits by system call, most time of requests first.
@@ -63,10 +63,10 @@ impl Span {
             span.lost += bucket.lost;
             span.in_flight = span.in_flight.max(bucket.in_flight);
             if span.cpus.len() < bucket.cpus.len() {
-                span.cpus.resize(bucket.cpus.len(), 0);
+                span.cpus.resize(bucket.cpus.len(), CpuCell::default());
             }
-            for (sum, ran) in span.cpus.iter_mut().zip(&bucket.cpus) {
-                *sum += ran;
+            for (sum, cpu) in span.cpus.iter_mut().zip(&bucket.cpus) {
+                sum.merge(cpu);
             }
             for cell in &bucket.routes {
                 routes.entry(cell.route.clone()).or_default().merge(&cell.group);
@@ -74,11 +74,10 @@ impl Span {
             for cell in &bucket.calls {
                 let sum = calls.entry(cell.syscall).or_default();
                 sum.syscall = cell.syscall;
-                sum.busy.merge(&cell.busy);
-                sum.idle.merge(&cell.idle);
+                sum.merge(cell);
             }
             for cell in &bucket.locks {
-                let sum = locks.entry((cell.pid, cell.address)).or_insert(LockCell {
+                let sum = locks.entry(cell.place).or_insert(LockCell {
                     waits: Waits::default(),
                     at_once: 0,
                     ..*cell
@@ -91,6 +90,7 @@ impl Span {
                 let sum = peers.entry(cell.peer).or_default();
                 sum.peer = cell.peer;
                 sum.exchanges.merge(&cell.exchanges);
+                sum.queued += cell.queued;
                 sum.opened += cell.opened;
                 sum.received += cell.received;
                 sum.sent += cell.sent;
@@ -101,12 +101,21 @@ impl Span {
         span.routes = routes.into_iter().map(|(route, group)| RouteCell { route, group }).collect();
         span.routes.sort_by(|a, b| (b.group.total, &a.route).cmp(&(a.group.total, &b.route)));
         span.calls = calls.into_values().collect();
-        span.calls.sort_by_key(|cell| std::cmp::Reverse((cell.busy.total, cell.idle.total, cell.syscall)));
+        span.calls.sort_by_key(|cell| {
+            let traced = cell.traced.as_ref().map_or(0, |traced| traced.total_ns);
+            std::cmp::Reverse((cell.busy.waits.total, cell.idle.waits.total, traced, cell.syscall))
+        });
         span.locks = locks.into_values().collect();
-        span.locks.sort_by_key(|cell| std::cmp::Reverse((cell.waits.total, cell.address)));
+        span.locks.sort_by_key(|cell| std::cmp::Reverse((cell.waits.total, cell.place)));
         span.peers = peers.into_values().collect();
         span.peers.sort_by_key(|cell| std::cmp::Reverse((cell.exchanges.total, cell.peer)));
         span
+    }
+
+    /// CPUs that the target's threads ran on, in the mean.
+    pub fn on_cpus(&self) -> f64 {
+        let ran: u64 = self.cpus.iter().map(|cpu| cpu.ran).sum();
+        ran as f64 / 1e9 / self.seconds.max(1e-9)
     }
 
     /// A count for each second.

@@ -236,13 +236,8 @@ pub fn recorded(seconds: u64) -> Arc<Snapshot> {
         },
         ..Snapshot::default()
     };
-    let stack = |state, frames: &[&str], micros| Stack {
-        state,
-        frames: frames.iter().map(|name| (*name).to_owned()).collect(),
-        micros,
-    };
     snapshot.stacks = Arc::new(vec![
-        stack(State::Lock, &["main", "serve", "order", "Mutex::lock", "futex_wait"], 610_000.0),
+        stack(State::Lock, &ORDER, 610_000.0),
         stack(State::OnCpu, &["main", "serve", "report", "sum"], 90_000.0),
         stack(State::OnCpu, &["main", "serve", "report", "format"], 45_000.0),
         stack(State::Downstream, &["main", "serve", "stock", "Client::ask", "recv"], 255_000.0),
@@ -255,6 +250,13 @@ pub fn recorded(seconds: u64) -> Arc<Snapshot> {
     snapshot.oldest = oldest.map(|since| end.since(since));
     history.tell(&mut snapshot);
     Arc::new(snapshot)
+}
+
+/// Where the second part waits.
+const ORDER: [&str; 5] = ["main", "serve", "order", "Mutex::lock", "futex_wait"];
+
+fn stack(state: State, frames: &[&str], micros: f64) -> Stack {
+    Stack { state, frames: frames.iter().map(|name| (*name).to_owned()).collect(), micros }
 }
 
 fn backlog(port: u16, queued: u32, most: u32, dropped: u64) -> Backlog {
@@ -277,7 +279,8 @@ fn known_lock() -> KnownLock {
     let frames = ["main", "serve", "order", "Mutex::unlock", "futex_wake"].map(str::to_owned).to_vec();
     KnownLock {
         pid: Pid(PROCESS),
-        address: LOCK,
+        is_shared: false,
+        addresses: vec![LOCK],
         kind: "exclusion",
         name: Some("STOCK".to_owned()),
         held: Doing { on_cpu: 6_000, blocked: 300_000, blocked_in: 74, ..Doing::default() },
@@ -286,6 +289,7 @@ fn known_lock() -> KnownLock {
             holder(PROCESS + 2, "worker-2", 3_000.0, 0.0),
         ],
         releases: vec![Release { count: 80, frames }],
+        waiters: vec![stack(State::Lock, &ORDER, 590_000.0)],
     }
 }
 

@@ -38,7 +38,7 @@ fn the_lock_and_the_database_are_named() {
     let snapshot = testing::recorded(45);
     let span = span(&snapshot);
     let lock = span.locks.first().expect("a lock that was waited for");
-    assert_eq!(lock.address, testing::LOCK);
+    assert_eq!(lock.place.address, testing::LOCK);
     assert!(lock.waits.total > span.requests.times[State::Lock] * 9 / 10);
     let called = snapshot.peers.iter().position(|peer| peer.side == Side::Called).unwrap();
     assert_eq!(&*snapshot.peers[called].name, "10.0.9.1:5432");

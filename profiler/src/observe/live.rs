@@ -127,6 +127,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
     (plan.attached)();
     log::info!("attached to {}", shown.target.command);
     shown.health.capabilities = capabilities(&session);
+    shown.health.syscalls = session.mode().syscalls;
     shown.health.sockets_by_syscall = session.mode().sockets_by_syscall;
     for (hook, gives, why) in &shown.health.capabilities {
         if let Some(why) = why {
@@ -283,12 +284,12 @@ impl Run {
         if let Some(history) = self.pipeline.history() {
             self.shown.health.history_bytes = history.bytes();
         }
-        self.shown.syscalls = if self.session.mode().syscalls {
-            let counts = self.session.syscalls()?.into_iter();
-            counts.map(|call| (call.number, call.count, call.total_ns)).collect()
-        } else {
-            Vec::new()
-        };
+        if self.session.mode().syscalls {
+            let counts = self.session.syscalls()?;
+            if let Some(history) = self.pipeline.history() {
+                history.traced(&counts);
+            }
+        }
         Ok(())
     }
 

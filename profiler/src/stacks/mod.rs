@@ -12,4 +12,4 @@ pub use frame::{Frame, Place, brief};
 pub use known::{KnownWait, known_wait};
 pub use names::{Addresses, NameTable, Named};
 pub use profile::{Counts, Profile};
-pub use report::{Code, Hot, Stacks, StateStacks, Waker};
+pub use report::{Code, Hot, Stacks, StateStacks, Waiter, Waker};

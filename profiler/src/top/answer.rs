@@ -3,7 +3,7 @@
 use super::view::View;
 use crate::{
     clock::{State, StateTimes},
-    live::{Group, Side, Status},
+    live::{Group, LockCell, Side, Status},
     report::{Breakdown, causes},
     units::{fmt_count, fmt_percent, fmt_us, rounded},
 };
@@ -93,12 +93,14 @@ fn evidence(view: &View, state: State, _share: f64) -> Option<String> {
     let span = &view.span;
     match state {
         State::Lock => {
-            let lock = span.locks.first()?;
-            let waited: u64 = span.locks.iter().map(|lock| lock.waits.total).sum();
+            let is_told = |lock: &&LockCell| lock.place.kernel.is_none() && lock.place.pid.0 != 0;
+            let own = || span.locks.iter().filter(|lock| lock.place.kernel.is_none());
+            let lock = own().find(is_told)?;
+            let waited: u64 = own().map(|lock| lock.waits.total).sum();
             let share = fmt_percent(lock.waits.total as f64 / waited.max(1) as f64);
             Some(format!(
                 "One lock ({:#x}) makes {share} of these waits, with up to {} threads in line.",
-                lock.address, lock.at_once
+                lock.place.address, lock.at_once
             ))
         }
         State::Downstream => {
@@ -111,8 +113,7 @@ fn evidence(view: &View, state: State, _share: f64) -> Option<String> {
             Some(format!("{} answers in {} in the mean.", peer.name, fmt_us(mean)))
         }
         State::RunQueue => {
-            let ran: u64 = span.cpus.iter().sum();
-            let cpus = ran as f64 / 1e9 / span.seconds.max(1e-9);
+            let cpus = span.on_cpus();
             let own = span.switches.involuntary;
             Some(format!(
                 "Its threads ran on {cpus:.2} CPUs in the mean and lost the CPU {} times a second: \

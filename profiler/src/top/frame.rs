@@ -40,8 +40,8 @@ pub fn draw(app: &App, canvas: &mut Canvas) -> Rows {
             let count = super::screens::draw_request(kept, view.snapshot, app.scroll, &mut part);
             Rows { count, ..Rows::default() }
         }
-        Some(Overlay::Lock(pid, address)) => {
-            let count = super::screens::draw_lock((*pid, *address), &view, app.scroll, &mut part);
+        Some(Overlay::Lock(place)) => {
+            let count = super::screens::draw_lock(*place, &view, app.scroll, &mut part);
             Rows { count, ..Rows::default() }
         }
         Some(Overlay::Help) => Rows { count: help(app.scroll, &mut part), ..Rows::default() },

@@ -101,7 +101,7 @@ fn measures(view: &View, width: u16) -> String {
     // The middle of the last bucket may be beyond the longest latency.
     let at = |share: f64| fmt_us(span.latencies.quantile(share).min(span.requests.max as f64) / 1e3);
     let in_flight = span.requests.total as f64 / 1e9 / span.seconds.max(1e-9);
-    let cpus = span.cpus.iter().sum::<u64>() as f64 / 1e9 / span.seconds.max(1e-9);
+    let cpus = span.on_cpus();
     let rate = span.per_second(span.requests.count);
     let rate = if rate < 10.0 { format!("{rate:.1}") } else { fmt_count(rounded(rate)) };
     let mut parts = vec![format!("{rate} requests/s")];
