@@ -12,6 +12,7 @@ use super::{
     latencies::Latencies,
     snapshot::{Note, Snapshot},
     threads::{ThreadView, Threads},
+    turnover::Turnover,
 };
 use crate::{
     clock::{Request, RequestId, State, Wait, classify},
@@ -37,6 +38,9 @@ const WAITED: usize = 4_096;
 /// Notes that are kept.
 const NOTES: usize = 64;
 
+/// A history takes no more bytes than this, whatever happens.
+pub const MOST_BYTES: usize = 96 << 20;
+
 /// The last minutes.
 #[derive(Debug)]
 pub struct History {
@@ -53,6 +57,7 @@ pub struct History {
     views: (Ns, Arc<Vec<ThreadView>>),
     notes: VecDeque<Note>,
     traced: FxHashMap<u32, SyscallCount>,
+    turnover: Turnover,
 }
 
 impl History {
@@ -72,6 +77,7 @@ impl History {
             views: (Ns(0), Arc::default()),
             notes: VecDeque::new(),
             traced: FxHashMap::default(),
+            turnover: Turnover::default(),
         }
     }
 
@@ -153,6 +159,7 @@ impl History {
             What::Thread(thread) => self.thread(event, thread),
             What::ThreadEnd => {
                 self.threads.end(event.tid, event.at);
+                self.turnover.ended += u64::from(event.tid.0 == event.pid.0);
                 if let Some(bucket) = self.bucket(event.at) {
                     bucket.switches.ended += 1;
                 }
@@ -161,15 +168,20 @@ impl History {
     }
 
     fn thread(&mut self, event: &Event, told: &Born) {
-        if told.how == born::NEW
-            && let Some(bucket) = self.bucket(event.at)
-        {
-            bucket.switches.born += 1;
-            bucket.switches.processes += u64::from(event.pid != Pid(told.parent_pid));
+        let is_process = told.how == born::NEW && event.pid != Pid(told.parent_pid);
+        self.turnover.forked += u64::from(is_process);
+        if let Some(bucket) = self.bucket(event.at) {
+            bucket.switches.born += u64::from(told.how == born::NEW);
+            bucket.switches.processes += u64::from(is_process);
+            bucket.switches.execs += u64::from(told.how == born::EXEC);
+        }
+        let length = told.comm.iter().position(|byte| *byte == 0).unwrap_or(told.comm.len());
+        let name: Arc<str> = Arc::from(String::from_utf8_lossy(&told.comm[..length]).as_ref());
+        if told.how == born::EXEC {
+            self.turnover.executes(event.pid, &name);
         }
         let Some(thread) = self.threads.get(event.tid, event.pid, event.at) else { return };
-        let length = told.comm.iter().position(|byte| *byte == 0).unwrap_or(told.comm.len());
-        thread.view.name = Arc::from(String::from_utf8_lossy(&told.comm[..length]).as_ref());
+        thread.view.name = name;
         thread.view.pid = event.pid;
         if told.how == born::FOUND && told.running != 0 {
             thread.running = Some(event.at);
@@ -391,6 +403,16 @@ impl History {
                 bucket.call(number).traced.get_or_insert_default().merge(call);
             }
         }
+    }
+
+    /// What became of processes since this was asked last.
+    pub fn turnover(&mut self) -> Turnover {
+        std::mem::take(&mut self.turnover)
+    }
+
+    /// Processes of which some thread runs, as far as threads are known.
+    pub fn processes(&self) -> Vec<Pid> {
+        self.threads.processes()
     }
 
     /// Something is to be said of this moment.

@@ -22,6 +22,7 @@ mod tests;
 mod threads;
 mod told;
 mod trigger;
+mod turnover;
 
 pub use backlog::{Backlog, Backlogs};
 pub use bucket::{
@@ -31,7 +32,7 @@ pub use bucket::{
 pub(crate) use connections::Connections;
 pub use connections::{Peer, Side};
 pub use correlate::{Link, Series, links};
-pub use history::History;
+pub use history::{History, MOST_BYTES};
 pub use kept::{Ahead, Kept, Kind, Step};
 pub use lanes::{Cell, Lane, Share};
 pub use latencies::Latencies;
@@ -42,3 +43,4 @@ pub use span::Span;
 pub use threads::{Role, ThreadView};
 pub use told::Told;
 pub use trigger::{Armed, Trigger, TriggerError};
+pub use turnover::Turnover;

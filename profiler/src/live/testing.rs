@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use whywait_ebpf::{
     abi::{Conn, OffCpu, SockOp, Thread, born, off_cpu, op, role, task_state},
+    hist::power,
     syscalls as call,
 };
 
@@ -16,6 +17,7 @@ use crate::{
     clock::{RequestClock, State, StateTimes},
     decode::{Event, Routes, What},
     locks::Doing,
+    probe::SyscallCount,
     report::HolderUse,
     units::{Ns, Pid, Tid, fmt_us},
 };
@@ -257,6 +259,22 @@ const ORDER: [&str; 5] = ["main", "serve", "order", "Mutex::lock", "futex_wait"]
 
 fn stack(state: State, frames: &[&str], micros: f64) -> Stack {
     Stack { state, frames: frames.iter().map(|name| (*name).to_owned()).collect(), micros }
+}
+
+/// The same at the end, with system calls traced one by one.
+pub fn traced() -> Arc<Snapshot> {
+    let mut snapshot = Snapshot::clone(&recorded(45));
+    snapshot.health.syscalls = true;
+    let last = snapshot.buckets.last_mut().map(Arc::make_mut).unwrap();
+    for (syscall, count, nanos, errors) in
+        [(call::RECVFROM, 950, 300_000, 12), (call::SENDTO, 930, 9_000, 0), (call::FUTEX, 310, 2_000, 40)]
+    {
+        let mut all = SyscallCount { count, total_ns: count * nanos, errors, ..SyscallCount::default() };
+        all.by_time[power(nanos)] = count - 100;
+        all.by_time[power(4 * nanos)] = 100;
+        last.call(syscall).traced = Some(Box::new(all));
+    }
+    Arc::new(snapshot)
 }
 
 fn backlog(port: u16, queued: u32, most: u32, dropped: u64) -> Backlog {

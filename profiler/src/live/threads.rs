@@ -219,6 +219,14 @@ impl Threads {
         views
     }
 
+    /// Processes with a thread that has not ended, by their ids.
+    pub fn processes(&self) -> Vec<Pid> {
+        let mut pids: Vec<Pid> = self.by_tid.values().map(|thread| thread.view.pid).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+
     /// Threads that found no room so far.
     pub fn untold(&self) -> u64 {
         self.untold

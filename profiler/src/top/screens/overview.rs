@@ -75,13 +75,23 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
 fn findings(view: &View, canvas: &mut Canvas, y: u16) -> u16 {
     let snapshot = view.snapshot;
     let Some(explanation) = snapshot.explanation.as_ref().filter(|_| is_recent(view)) else { return y };
-    let room = if canvas.height() < 30 { 1 } else { 3 };
+    let (room, lines) = if canvas.height() < 30 { (1, 2) } else { (3, 3) };
+    let found = &explanation.findings;
+    // The first one is told in more than a line where the others leave room for it.
+    let spare = lines - found.len().min(room);
+    let width = usize::from(canvas.width().saturating_sub(2));
+    let style = canvas.theme.warn();
     let mut row = y;
-    for finding in explanation.findings.iter().take(room) {
-        let style = canvas.theme.warn();
-        let x = canvas.text(0, row, "▶ ", style);
-        canvas.text(x, row, &finding.summary, style);
-        row += 1;
+    for (place, finding) in found.iter().take(room).enumerate() {
+        let wrapped = wrap(&finding.summary, width);
+        let own = 1 + if place == 0 { spare } else { 0 };
+        canvas.text(0, row, "▶", style);
+        for (line, text) in wrapped.iter().take(own).enumerate() {
+            let cut = line + 1 == own && wrapped.len() > own;
+            let text = if cut { format!("{} {}", text, wrapped[own]) } else { text.clone() };
+            canvas.text(2, row, &text, style);
+            row += 1;
+        }
     }
     row
 }
@@ -90,7 +100,8 @@ fn findings(view: &View, canvas: &mut Canvas, y: u16) -> u16 {
 fn is_recent(view: &View) -> bool {
     const RECENT: u64 = 12_000_000_000;
     let (snapshot, ended) = (view.snapshot, view.snapshot.explained);
-    let changed = snapshot.notes.last().is_some_and(|note| note.at.plus(RECENT / 4) > ended);
+    let mut told = snapshot.notes.iter().rev().filter(|note| !note.text.is_empty());
+    let changed = told.next().is_some_and(|note| note.at.plus(RECENT / 4) > ended);
     let now = view.buckets.len() == snapshot.buckets.len();
     now && !changed && snapshot.at.since(ended) < RECENT
 }
@@ -104,18 +115,19 @@ fn measures(view: &View, width: u16) -> String {
     let cpus = span.on_cpus();
     let rate = span.per_second(span.requests.count);
     let rate = if rate < 10.0 { format!("{rate:.1}") } else { fmt_count(rounded(rate)) };
-    let mut parts = vec![format!("{rate} requests/s")];
+    let wide = width >= 100;
+    let mut parts = vec![format!("{rate} {}", if wide { "requests/s" } else { "req/s" })];
     if span.requests.count > 0 {
         parts.push(format!("p50 {}", at(0.5)));
         parts.push(format!("p99 {}", at(0.99)));
-        if width >= 100 {
-            parts.push(format!("p99.9 {}", at(0.999)));
+        parts.push(format!("p99.9 {}", at(0.999)));
+        if wide {
             parts.push(format!("max {}", fmt_us(span.requests.max as f64 / 1e3)));
         }
         parts.push(format!("in flight {in_flight:.1}"));
     }
     parts.push(format!("on {cpus:.2} CPUs"));
-    parts.join(" · ")
+    parts.join(if wide { " · " } else { "  " })
 }
 
 /// What moves together with latency.

@@ -35,7 +35,7 @@ const COLUMNS: [Column; 10] = [
 const NARROW: [Column; 10] = [
     ("thread", 7, Align::Right),
     ("name", 10, Align::Left),
-    ("role", 8, Align::Left),
+    ("role", 9, Align::Left),
     ("CPU", 5, Align::Right),
     ("no CPU", 6, Align::Right),
     ("sw/s", 6, Align::Right),
