@@ -234,13 +234,9 @@ impl CpuCell {
     }
 }
 
-/// What happened in a bucket's time; requests count where they end.
+/// What happened in some time; requests count where they end.
 #[derive(Clone, Debug, Default)]
-pub struct Bucket {
-    /// Its place in the run.
-    pub number: u32,
-    /// When it begins.
-    pub begin: Ns,
+pub struct Sums {
     /// All requests.
     pub requests: Group,
     /// Those that were slower than 99 % of the ten seconds before.
@@ -249,17 +245,15 @@ pub struct Bucket {
     pub latencies: Latencies,
     /// Requests by route.
     pub routes: Vec<RouteCell>,
-    /// The slowest, slowest first.
-    pub slowest: Vec<Arc<Kept>>,
     /// What the scheduler did.
     pub switches: Switches,
     /// Waits of the target's threads for a CPU.
     pub run_queue: Latencies,
     /// What they did on each CPU.
     pub cpus: Vec<CpuCell>,
-    /// Nanoseconds from a thread's creation to its first run, added up.
+    /// From a thread's creation to its first run.
     pub births: Waits,
-    /// Waits by system call.
+    /// System calls.
     pub calls: Vec<CallCell>,
     /// Waits by lock.
     pub locks: Vec<LockCell>,
@@ -271,6 +265,26 @@ pub struct Bucket {
     pub lost: u64,
     /// The most requests that were open when somebody looked.
     pub in_flight: usize,
+}
+
+impl Sums {
+    /// Nanoseconds that the target's threads ran, on all CPUs.
+    pub fn ran(&self) -> u64 {
+        self.cpus.iter().map(|cpu| cpu.ran).sum()
+    }
+}
+
+/// Half a second.
+#[derive(Clone, Debug, Default)]
+pub struct Bucket {
+    /// Its place in the run.
+    pub number: u32,
+    /// When it begins.
+    pub begin: Ns,
+    /// What happened in it.
+    pub sums: Sums,
+    /// The slowest requests, slowest first.
+    pub slowest: Vec<Arc<Kept>>,
 }
 
 /// The cell that `is` tells, or a new one that `new` makes; the last one takes what finds no room.
@@ -295,14 +309,14 @@ impl Bucket {
     /// Adds a request that ended in it; `slow` tells whether it is among the slow ones.
     pub(super) fn request(&mut self, request: &Request, slow: bool) {
         let latency = request.latency();
-        self.requests.add(latency, &request.times);
+        self.sums.requests.add(latency, &request.times);
         if slow {
-            self.slow.add(latency, &request.times);
+            self.sums.slow.add(latency, &request.times);
         }
-        self.latencies.add(latency);
+        self.sums.latencies.add(latency);
         let route = &request.route;
         cell(
-            &mut self.routes,
+            &mut self.sums.routes,
             ROUTES,
             |cell| cell.route == *route,
             |last| RouteCell { route: if last { None } else { route.clone() }, group: Group::default() },
@@ -328,7 +342,7 @@ impl Bucket {
     /// A system call.
     pub(super) fn call(&mut self, syscall: i32) -> &mut CallCell {
         cell(
-            &mut self.calls,
+            &mut self.sums.calls,
             CALLS,
             |cell| cell.syscall == syscall,
             |last| CallCell { syscall: if last { OTHER_CALLS } else { syscall }, ..CallCell::default() },
@@ -339,49 +353,49 @@ impl Bucket {
     pub(super) fn lock(&mut self, place: LockPlace) -> &mut LockCell {
         let new =
             |last| LockCell { place: if last { LockPlace::default() } else { place }, ..LockCell::default() };
-        cell(&mut self.locks, LOCKS, |cell| cell.place == place, new)
+        cell(&mut self.sums.locks, LOCKS, |cell| cell.place == place, new)
     }
 
     /// The exchanges with a peer.
     pub(super) fn peer(&mut self, peer: u16) -> &mut PeerCell {
-        cell(&mut self.peers, PEERS, |cell| cell.peer == peer, |_| PeerCell { peer, ..PeerCell::default() })
+        cell(
+            &mut self.sums.peers,
+            PEERS,
+            |cell| cell.peer == peer,
+            |_| PeerCell { peer, ..PeerCell::default() },
+        )
     }
 
     /// What happened on a CPU.
     pub(super) fn cpu(&mut self, cpu: u16) -> &mut CpuCell {
         let cpu = usize::from(cpu);
-        if self.cpus.len() <= cpu {
-            self.cpus.resize(cpu + 1, CpuCell::default());
+        if self.sums.cpus.len() <= cpu {
+            self.sums.cpus.resize(cpu + 1, CpuCell::default());
         }
-        &mut self.cpus[cpu]
-    }
-
-    /// Nanoseconds that the target's threads ran, on all CPUs.
-    pub fn ran(&self) -> u64 {
-        self.cpus.iter().map(|cpu| cpu.ran).sum()
+        &mut self.sums.cpus[cpu]
     }
 
     /// It is over: gives back the memory that it has too much of.
     pub(super) fn shrink(&mut self) {
-        self.latencies.shrink();
-        self.run_queue.shrink();
-        self.routes.shrink_to_fit();
-        self.calls.shrink_to_fit();
-        self.locks.shrink_to_fit();
-        self.peers.shrink_to_fit();
+        self.sums.latencies.shrink();
+        self.sums.run_queue.shrink();
+        self.sums.routes.shrink_to_fit();
+        self.sums.calls.shrink_to_fit();
+        self.sums.locks.shrink_to_fit();
+        self.sums.peers.shrink_to_fit();
     }
 
     /// Bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>()
-            + self.latencies.bytes()
-            + self.run_queue.bytes()
-            + self.routes.capacity() * size_of::<RouteCell>()
-            + self.cpus.capacity() * size_of::<CpuCell>()
-            + self.calls.capacity() * size_of::<CallCell>()
-            + self.calls.iter().filter(|call| call.traced.is_some()).count() * size_of::<SyscallCount>()
-            + self.locks.capacity() * size_of::<LockCell>()
-            + self.peers.capacity() * size_of::<PeerCell>()
+            + self.sums.latencies.bytes()
+            + self.sums.run_queue.bytes()
+            + self.sums.routes.capacity() * size_of::<RouteCell>()
+            + self.sums.cpus.capacity() * size_of::<CpuCell>()
+            + self.sums.calls.capacity() * size_of::<CallCell>()
+            + self.sums.calls.iter().filter(|call| call.traced.is_some()).count() * size_of::<SyscallCount>()
+            + self.sums.locks.capacity() * size_of::<LockCell>()
+            + self.sums.peers.capacity() * size_of::<PeerCell>()
             + self.slowest.iter().map(|kept| kept.bytes()).sum::<usize>()
     }
 }

@@ -108,7 +108,7 @@ impl History {
     fn slow(&self) -> u64 {
         let mut all = Latencies::default();
         for bucket in self.buckets.iter().rev().take(SLOW_OVER) {
-            all.merge(&bucket.latencies);
+            all.merge(&bucket.sums.latencies);
         }
         let (mut left, mut from) = (all.count().div_ceil(100), u64::MAX);
         let buckets: Vec<_> = all.buckets().collect();
@@ -136,8 +136,8 @@ impl History {
     /// Takes an event, before the clock does; `serving` is the request that its thread works for by what is known so far.
     pub fn event(&mut self, event: &Event, serving: Option<RequestId>) {
         if let Some(bucket) = self.bucket(event.at) {
-            bucket.records += 1;
-            bucket.lost += u64::from(event.missing);
+            bucket.sums.records += 1;
+            bucket.sums.lost += u64::from(event.missing);
         }
         match &event.what {
             What::OffCpu(interval) => self.off_cpu(event, interval, serving.is_some()),
@@ -161,7 +161,7 @@ impl History {
                 self.threads.end(event.tid, event.at);
                 self.turnover.ended += u64::from(event.tid.0 == event.pid.0);
                 if let Some(bucket) = self.bucket(event.at) {
-                    bucket.switches.ended += 1;
+                    bucket.sums.switches.ended += 1;
                 }
             }
         }
@@ -171,9 +171,9 @@ impl History {
         let is_process = told.how == born::NEW && event.pid != Pid(told.parent_pid);
         self.turnover.forked += u64::from(is_process);
         if let Some(bucket) = self.bucket(event.at) {
-            bucket.switches.born += u64::from(told.how == born::NEW);
-            bucket.switches.processes += u64::from(is_process);
-            bucket.switches.execs += u64::from(told.how == born::EXEC);
+            bucket.sums.switches.born += u64::from(told.how == born::NEW);
+            bucket.sums.switches.processes += u64::from(is_process);
+            bucket.sums.switches.execs += u64::from(told.how == born::EXEC);
         }
         let length = told.comm.iter().position(|byte| *byte == 0).unwrap_or(told.comm.len());
         let name: Arc<str> = Arc::from(String::from_utf8_lossy(&told.comm[..length]).as_ref());
@@ -224,14 +224,14 @@ impl History {
             let clipped = interval.flags & (off_cpu::BORN | off_cpu::CLIPPED) != 0;
             let voluntary = interval.flags & off_cpu::VOLUNTARY != 0;
             if !clipped {
-                bucket.switches.voluntary += u64::from(voluntary);
-                bucket.switches.involuntary += u64::from(!voluntary);
-                bucket.switches.migrations += u64::from(interval.left_cpu != event.cpu);
+                bucket.sums.switches.voluntary += u64::from(voluntary);
+                bucket.sums.switches.involuntary += u64::from(!voluntary);
+                bucket.sums.switches.migrations += u64::from(interval.left_cpu != event.cpu);
             }
             if interval.flags & off_cpu::BORN != 0 {
-                bucket.births.add(at.since(left));
+                bucket.sums.births.add(at.since(left));
             }
-            bucket.run_queue.add(at.since(ready));
+            bucket.sums.run_queue.add(at.since(ready));
             let cpu = bucket.cpu(event.cpu);
             cpu.waited += at.since(ready);
             cpu.arrivals += u64::from(!clipped && interval.left_cpu != event.cpu);
@@ -426,7 +426,7 @@ impl History {
     /// As many requests are open now.
     pub fn in_flight(&mut self, count: usize) {
         if let Some(bucket) = self.buckets.back_mut().map(Arc::make_mut) {
-            bucket.in_flight = bucket.in_flight.max(count);
+            bucket.sums.in_flight = bucket.sums.in_flight.max(count);
         }
     }
 

@@ -24,24 +24,24 @@ fn times_by_state_sum_to_the_latencies() {
     let snapshot = testing::recorded(45);
     let span = span(&snapshot);
     // A request is over when the next one is read on its connection, or after a while: the last of each client is not.
-    assert_eq!(span.requests.count, 45_000 / 40 - testing::CLIENTS);
-    assert_eq!(span.requests.times.total(), span.requests.total);
-    assert_eq!(span.latencies.count(), span.requests.count);
-    let of_routes: u64 = span.routes.iter().map(|cell| cell.group.total).sum();
-    assert_eq!(of_routes, span.requests.total);
+    assert_eq!(span.sums.requests.count, 45_000 / 40 - testing::CLIENTS);
+    assert_eq!(span.sums.requests.times.total(), span.sums.requests.total);
+    assert_eq!(span.sums.latencies.count(), span.sums.requests.count);
+    let of_routes: u64 = span.sums.routes.iter().map(|cell| cell.group.total).sum();
+    assert_eq!(of_routes, span.sums.requests.total);
 }
 
 #[test]
 fn the_lock_and_the_database_are_named() {
     let snapshot = testing::recorded(45);
     let span = span(&snapshot);
-    let lock = span.locks.first().expect("a lock that was waited for");
+    let lock = span.sums.locks.first().expect("a lock that was waited for");
     assert_eq!(lock.place.address, testing::LOCK);
-    assert!(lock.waits.total > span.requests.times[State::Lock] * 9 / 10);
+    assert!(lock.waits.total > span.sums.requests.times[State::Lock] * 9 / 10);
     let called = snapshot.peers.iter().position(|peer| peer.side == Side::Called).unwrap();
     assert_eq!(&*snapshot.peers[called].name, "10.0.9.1:5432");
-    let cell = span.peers.iter().find(|cell| usize::from(cell.peer) == called).unwrap();
-    assert!(cell.exchanges.total > span.requests.times[State::Downstream] * 9 / 10);
+    let cell = span.sums.peers.iter().find(|cell| usize::from(cell.peer) == called).unwrap();
+    assert!(cell.exchanges.total > span.sums.requests.times[State::Downstream] * 9 / 10);
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn wake_ups_are_counted_on_both_sides() {
     };
     let span = span(&snapshot);
     let (woken, woke) = (sum(|cell| cell.woken), sum(|cell| cell.woke));
-    assert_eq!(woken, span.switches.voluntary, "every wait of the stream ends by a wake-up");
+    assert_eq!(woken, span.sums.switches.voluntary, "every wait of the stream ends by a wake-up");
     assert_eq!(
         woke,
-        span.locks.iter().map(|lock| lock.waits.count).sum::<u64>(),
+        span.sums.locks.iter().map(|lock| lock.waits.count).sum::<u64>(),
         "only locks are passed on by threads"
     );
 }
@@ -79,7 +79,7 @@ fn wake_ups_are_counted_on_both_sides() {
 #[test]
 fn lengths_of_waits_add_up() {
     let snapshot = testing::recorded(45);
-    for call in span(&snapshot).calls {
+    for call in span(&snapshot).sums.calls {
         for blocked in [call.busy, call.idle] {
             let rows: u64 = blocked.lengths.rows().iter().map(|(_, count)| count).sum();
             assert_eq!(rows, blocked.waits.count);
@@ -98,7 +98,8 @@ fn traced_calls_count_when_they_are_made() {
     }
     let mut snapshot = Snapshot::default();
     history.tell(&mut snapshot);
-    let traced = |bucket: usize| snapshot.buckets[bucket].calls.first().and_then(|call| call.traced.as_ref());
+    let traced =
+        |bucket: usize| snapshot.buckets[bucket].sums.calls.first().and_then(|call| call.traced.as_ref());
     assert_eq!(traced(0).map(|all| (all.count, all.errors)), Some((100, 10)));
     assert_eq!(traced(2).map(|all| (all.count, all.errors)), Some((50, 5)));
     assert!(traced(4).is_none());

@@ -12,7 +12,7 @@ use crossbeam_channel::RecvTimeoutError;
 use whywait_ebpf::abi::{OffCpu, off_cpu};
 
 use super::{
-    backlogs,
+    backlogs::AcceptQueues,
     beside::Beside,
     explainer::Explainer,
     facts::Facts,
@@ -91,7 +91,7 @@ struct Run {
     known_loss: u64,
     cost: Cost,
     beside: Beside,
-    backlogs: backlogs::Onlooker,
+    backlogs: AcceptQueues,
     found: Vec<&'static str>,
     symbols: Symbols,
     explainer: Explainer,
@@ -155,7 +155,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         known_loss: 0,
         cost,
         beside,
-        backlogs: backlogs::Onlooker::default(),
+        backlogs: AcceptQueues::default(),
         found: Vec::new(),
         symbols: Symbols::new(),
         explainer: Explainer::start()?,

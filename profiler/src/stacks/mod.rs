@@ -6,6 +6,7 @@ mod known;
 mod names;
 mod profile;
 mod report;
+mod tree;
 
 pub use folded::{folded_frames, write_folded};
 pub use frame::{Frame, Place, brief};
@@ -13,3 +14,4 @@ pub use known::{KnownWait, known_wait};
 pub use names::{Addresses, NameTable, Named};
 pub use profile::{Counts, Profile};
 pub use report::{Code, Hot, Stacks, StateStacks, Waiter, Waker};
+pub use tree::{Placed, Tree};

@@ -27,7 +27,7 @@ pub fn answer(view: &View) -> String {
             format!(" {are} for {}.", fmt_us(oldest as f64 / 1e3))
         }
     };
-    if span.requests.count == 0 {
+    if span.sums.requests.count == 0 {
         return match snapshot.status {
             Status::Attaching => "Attaching…".to_owned(),
             Status::Ended => "The server has ended.".to_owned(),
@@ -35,21 +35,24 @@ pub fn answer(view: &View) -> String {
             Status::Watching => format!("No request was answered in the {words}.{open}"),
         };
     }
-    let mean = span.requests.total as f64 / span.requests.count as f64 / 1e3;
-    let mut sentences =
-        vec![format!("A request takes {}, of which {}.", fmt_us(mean), causes(&breakdown(&span.requests)))];
-    let slow = if span.slow.count > 0 { &span.slow } else { &span.requests };
-    if span.slow.count > 0 {
+    let mean = span.sums.requests.total as f64 / span.sums.requests.count as f64 / 1e3;
+    let mut sentences = vec![format!(
+        "A request takes {}, of which {}.",
+        fmt_us(mean),
+        causes(&breakdown(&span.sums.requests))
+    )];
+    let slow = if span.sums.slow.count > 0 { &span.sums.slow } else { &span.sums.requests };
+    if span.sums.slow.count > 0 {
         let took = slow.total as f64 / slow.count as f64 / 1e3;
         sentences.push(format!("The slowest take {}, of which {}.", fmt_us(took), causes(&breakdown(slow))));
     }
-    for (state, share) in largest(slow).into_iter().chain(largest(&span.requests)).take(1) {
+    for (state, share) in largest(slow).into_iter().chain(largest(&span.sums.requests)).take(1) {
         if let Some(why) = evidence(view, state, share) {
             sentences.push(why);
         }
     }
     // An open request is news only when it is older than any answered one.
-    if snapshot.oldest.is_some_and(|oldest| oldest > span.requests.max.max(1_000_000_000)) {
+    if snapshot.oldest.is_some_and(|oldest| oldest > span.sums.requests.max.max(1_000_000_000)) {
         sentences.push(open.trim_start().to_owned());
     }
     sentences.join(" ")
@@ -94,7 +97,7 @@ fn evidence(view: &View, state: State, _share: f64) -> Option<String> {
     match state {
         State::Lock => {
             let is_told = |lock: &&LockCell| lock.place.kernel.is_none() && lock.place.pid.0 != 0;
-            let own = || span.locks.iter().filter(|lock| lock.place.kernel.is_none());
+            let own = || span.sums.locks.iter().filter(|lock| lock.place.kernel.is_none());
             let lock = own().find(is_told)?;
             let waited: u64 = own().map(|lock| lock.waits.total).sum();
             let share = fmt_percent(lock.waits.total as f64 / waited.max(1) as f64);
@@ -108,13 +111,13 @@ fn evidence(view: &View, state: State, _share: f64) -> Option<String> {
                 let peer = view.snapshot.peers.get(usize::from(place));
                 peer.filter(|peer| peer.side == Side::Called)
             };
-            let (peer, cell) = span.peers.iter().find_map(|cell| Some((called(cell.peer)?, cell)))?;
+            let (peer, cell) = span.sums.peers.iter().find_map(|cell| Some((called(cell.peer)?, cell)))?;
             let mean = cell.exchanges.total as f64 / cell.exchanges.count.max(1) as f64 / 1e3;
             Some(format!("{} answers in {} in the mean.", peer.name, fmt_us(mean)))
         }
         State::RunQueue => {
             let cpus = span.on_cpus();
-            let own = span.switches.involuntary;
+            let own = span.sums.switches.involuntary;
             Some(format!(
                 "Its threads ran on {cpus:.2} CPUs in the mean and lost the CPU {} times a second: \
                  {} has too little CPU.",

@@ -290,7 +290,7 @@ fn requests_are_filtered_by_several_words() {
         filter.chars().for_each(|letter| {
             press(&mut app, KeyCode::Char(letter));
         });
-        let text = text(&mut app, (120, 40));
+        let text = text(&mut app, (120, 100));
         text.lines().skip(4).filter(|line| line.contains(" GET /") || line.contains(" POST /")).count()
     };
     let all = listed("");

@@ -39,7 +39,7 @@ const FIGURES: &[Figure] = &[
     ("waits/s", 8, When::Always, |call, view| tenth(view, call.busy.waits.count)),
     ("blocked", 9, When::Always, |call, _| fmt_us(call.busy.waits.total as f64 / 1e3)),
     ("of time", 7, When::Always, |call, view| {
-        fmt_percent(call.busy.waits.total as f64 / view.span.requests.total.max(1) as f64)
+        fmt_percent(call.busy.waits.total as f64 / view.span.sums.requests.total.max(1) as f64)
     }),
     ("mean", 8, When::Always, |call, _| mean(&call.busy.waits)),
     ("worst", 8, When::Roomy, |call, _| fmt_us(call.busy.waits.max as f64 / 1e3)),
@@ -96,7 +96,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     let mut columns: Vec<Column> = vec![("call", if wide { 18 } else { 15 }, Align::Left)];
     columns.extend(figures.iter().map(|(name, width, ..)| (*name, *width, Align::Right)));
     canvas.columns(top, &columns);
-    let calls: Vec<&CallCell> = view.span.calls.iter().filter(|call| view.wants(&name(call))).collect();
+    let calls: Vec<&CallCell> = view.span.sums.calls.iter().filter(|call| view.wants(&name(call))).collect();
     // The lower part is the chosen call's.
     let room = (height / 2).max(top + 3);
     let rows = Rows::new(calls.len(), top + 1, room, view.chosen);

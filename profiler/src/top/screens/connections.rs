@@ -129,7 +129,7 @@ fn peers(view: &View, canvas: &mut Canvas) -> Rows {
     let span = &view.span;
     let mut peers: Vec<(usize, PeerCell)> = (0..view.snapshot.peers.len())
         .map(|place| {
-            let cell = span.peers.iter().find(|cell| usize::from(cell.peer) == place);
+            let cell = span.sums.peers.iter().find(|cell| usize::from(cell.peer) == place);
             (place, cell.copied().unwrap_or_default())
         })
         .collect();

@@ -32,7 +32,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     let records = format!(
         "{} records since the beginning, {:.0} a second in the {}",
         fmt_count(health.records),
-        view.span.per_second(view.span.records),
+        view.span.per_second(view.span.sums.records),
         view.numbers_words()
     );
     let behind = if health.lag == 0 {

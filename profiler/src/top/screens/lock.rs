@@ -85,7 +85,7 @@ pub fn draw(place: LockPlace, view: &View, scroll: usize, canvas: &mut Canvas) -
 /// What requests waited in the time that is looked at.
 fn waits(view: &View, place: LockPlace) -> String {
     let span = &view.span;
-    let Some(lock) = span.locks.iter().find(|lock| lock.place == place) else {
+    let Some(lock) = span.sums.locks.iter().find(|lock| lock.place == place) else {
         return format!("No request waited for it in the {}.", view.numbers_words());
     };
     let waits = &lock.waits;
@@ -96,7 +96,7 @@ fn waits(view: &View, place: LockPlace) -> String {
         fmt_us(waits.total as f64 / waits.count.max(1) as f64 / 1e3),
         fmt_us(waits.max as f64 / 1e3),
         counted(u64::from(lock.at_once), "thread", "threads"),
-        fmt_percent(waits.total as f64 / span.requests.total.max(1) as f64),
+        fmt_percent(waits.total as f64 / span.sums.requests.total.max(1) as f64),
     )
 }
 

@@ -70,7 +70,7 @@ pub fn listed(view: &View) -> Vec<(LockCell, Cells)> {
             name(lock.place),
             format!("{:.1}", span.per_second(waits.count)),
             fmt_us(waits.total as f64 / 1e3),
-            fmt_percent(waits.total as f64 / span.requests.total.max(1) as f64),
+            fmt_percent(waits.total as f64 / span.sums.requests.total.max(1) as f64),
             fmt_us(waits.total as f64 / waits.count.max(1) as f64 / 1e3),
             fmt_us(waits.max as f64 / 1e3),
             fmt_count(u64::from(lock.at_once)),
@@ -78,7 +78,7 @@ pub fn listed(view: &View) -> Vec<(LockCell, Cells)> {
         ];
         (*lock, cells)
     };
-    span.locks.iter().map(row).filter(|(_, cells)| view.wants(&cells.join(" "))).collect()
+    span.sums.locks.iter().map(row).filter(|(_, cells)| view.wants(&cells.join(" "))).collect()
 }
 
 pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {

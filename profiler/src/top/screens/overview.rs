@@ -51,8 +51,8 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     side.heading(0, &view.numbers_words());
     stack::legend(
         &mut side.part(0, 1, legend, upper.saturating_sub(1)),
-        &view.span.requests,
-        &view.span.slow,
+        &view.span.sums.requests,
+        &view.span.sums.slow,
     );
 
     let y = y + upper;
@@ -110,19 +110,20 @@ fn is_recent(view: &View) -> bool {
 fn measures(view: &View, width: u16) -> String {
     let span = &view.span;
     // The middle of the last bucket may be beyond the longest latency.
-    let at = |share: f64| fmt_us(span.latencies.quantile(share).min(span.requests.max as f64) / 1e3);
-    let in_flight = span.requests.total as f64 / 1e9 / span.seconds.max(1e-9);
+    let at =
+        |share: f64| fmt_us(span.sums.latencies.quantile(share).min(span.sums.requests.max as f64) / 1e3);
+    let in_flight = span.sums.requests.total as f64 / 1e9 / span.seconds.max(1e-9);
     let cpus = span.on_cpus();
-    let rate = span.per_second(span.requests.count);
+    let rate = span.per_second(span.sums.requests.count);
     let rate = if rate < 10.0 { format!("{rate:.1}") } else { fmt_count(rounded(rate)) };
     let wide = width >= 100;
     let mut parts = vec![format!("{rate} {}", if wide { "requests/s" } else { "req/s" })];
-    if span.requests.count > 0 {
+    if span.sums.requests.count > 0 {
         parts.push(format!("p50 {}", at(0.5)));
         parts.push(format!("p99 {}", at(0.99)));
         parts.push(format!("p99.9 {}", at(0.999)));
         if wide {
-            parts.push(format!("max {}", fmt_us(span.requests.max as f64 / 1e3)));
+            parts.push(format!("max {}", fmt_us(span.sums.requests.max as f64 / 1e3)));
         }
         parts.push(format!("in flight {in_flight:.1}"));
     }
@@ -213,7 +214,7 @@ fn routes(view: &View, canvas: &mut Canvas) {
     columns[0].1 = (canvas.width() / 3).clamp(20, 60);
     canvas.columns(0, &columns);
     let span = &view.span;
-    for (y, cell) in (1..canvas.height()).zip(&span.routes) {
+    for (y, cell) in (1..canvas.height()).zip(&span.sums.routes) {
         let group = &cell.group;
         let name = cell.route.as_deref().unwrap_or("(no HTTP/1 route)");
         let mean = group.total as f64 / group.count.max(1) as f64 / 1e3;

@@ -20,7 +20,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     let mut left = canvas.part(0, 0, half.saturating_sub(1), height);
     left.heading(0, &format!("Waits for a CPU, {}", view.numbers_words()));
     waits_for_cpu(
-        &view.span.run_queue,
+        &view.span.sums.run_queue,
         &mut left.part(0, 1, half.saturating_sub(1), height.saturating_sub(1)),
     );
     let mut right = canvas.part(half, 0, width - half, height);
@@ -29,7 +29,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     let charts = room / 2;
     let mut chart = right.part(0, y + 1, width - half, charts);
     series(view, &mut chart, "Switches per second", |bucket| {
-        (bucket.switches.voluntary + bucket.switches.involuntary) as f64 * 2.0
+        (bucket.sums.switches.voluntary + bucket.sums.switches.involuntary) as f64 * 2.0
     });
     let mut cpus = right.part(0, y + 1 + charts, width - half, room.saturating_sub(charts));
     by_cpu(view, &mut cpus);
@@ -60,8 +60,8 @@ fn waits_for_cpu(waits: &Latencies, canvas: &mut Canvas) {
 
 fn facts(view: &View, canvas: &mut Canvas) -> u16 {
     let span = &view.span;
-    let switches = &span.switches;
-    let each = |count: u64| count as f64 / span.requests.count.max(1) as f64;
+    let switches = &span.sums.switches;
+    let each = |count: u64| count as f64 / span.sums.requests.count.max(1) as f64;
     canvas.heading(0, "Threads");
     let rate = |count: u64| fmt_count(rounded(span.per_second(count)));
     let mut lines = vec![
@@ -89,8 +89,8 @@ fn facts(view: &View, canvas: &mut Canvas) -> u16 {
         format!("{:>9}/s threads ended", rate(switches.ended)),
         format!("{:>9}/s programs executed", rate(switches.execs)),
     ];
-    if span.births.count > 0 {
-        let mean = span.births.total as f64 / span.births.count as f64 / 1e3;
+    if span.sums.births.count > 0 {
+        let mean = span.sums.births.total as f64 / span.sums.births.count as f64 / 1e3;
         lines.push(format!("{:>9}   from a thread's creation to its first run", fmt_us(mean)));
     }
     for (y, line) in (1..).zip(&lines) {
@@ -139,7 +139,7 @@ fn by_cpu(view: &View, canvas: &mut Canvas) {
         x += width + 1;
     }
     let seconds = span.seconds.max(1e-9);
-    for (y, (number, cpu)) in (2..canvas.height()).zip(span.cpus.iter().enumerate()) {
+    for (y, (number, cpu)) in (2..canvas.height()).zip(span.sums.cpus.iter().enumerate()) {
         let share = (cpu.ran as f64 / 1e9 / seconds).min(1.0);
         canvas.text(0, y, &format!("CPU {number:<4}"), faint);
         bar(canvas, (LABEL, y), bars, share);
