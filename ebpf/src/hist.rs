@@ -1,5 +1,5 @@
 //! Log-linear histograms: eight buckets for each power of two, so that a bucket is never wider than an eighth of
-//! its values (the H2 layout with grouping power 3).
+//! its values (the H2 layout with grouping power 3). And small ones, of times by powers of two.
 
 /// Buckets in each power of two, as a power of two.
 const GROUPING: u32 = 3;
@@ -34,6 +34,23 @@ pub const fn upper(index: usize) -> u64 {
     if index + 1 >= BUCKETS { u64::MAX } else { lower(index + 1) - 1 }
 }
 
+/// Number of buckets of times by powers of two.
+pub const POWERS: usize = 32;
+/// The first of them holds times of less than two to the power of this plus one, in nanoseconds.
+const FIRST: u32 = 6;
+
+/// Bucket of a time in nanoseconds by powers of two; the last one holds all that are longer.
+#[inline]
+pub const fn power(nanos: u64) -> usize {
+    let power = (nanos | 1 << FIRST).ilog2() - FIRST;
+    if power as usize >= POWERS { POWERS - 1 } else { power as usize }
+}
+
+/// Smallest time of a bucket by powers of two, in nanoseconds.
+pub const fn power_lower(power: usize) -> u64 {
+    if power == 0 { 0 } else { 1 << (power as u64 + FIRST as u64) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,7 +63,21 @@ mod tests {
         assert_eq!(upper(BUCKETS - 1), u64::MAX);
     }
 
+    #[test]
+    fn powers_cover_what_waits_take() {
+        assert_eq!([power(0), power(127), power(128), power(u64::MAX)], [0, 0, 1, POWERS - 1]);
+        // Two minutes are told from an hour.
+        assert!(power_lower(POWERS - 1) > 120_000_000_000);
+    }
+
     proptest! {
+        #[test]
+        fn a_time_lies_in_its_power(nanos: u64) {
+            let bucket = power(nanos);
+            prop_assert!(power_lower(bucket) <= nanos);
+            prop_assert!(bucket + 1 == POWERS || nanos < power_lower(bucket + 1));
+        }
+
         #[test]
         fn a_value_lies_in_its_bucket_and_the_bucket_is_narrow(value: u64) {
             let bucket = index(value);

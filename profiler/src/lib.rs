@@ -17,6 +17,7 @@ pub mod export;
 pub mod fingerprint;
 pub mod live;
 pub mod locks;
+mod markup;
 pub mod observe;
 pub mod platform;
 pub mod probe;

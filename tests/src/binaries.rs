@@ -22,7 +22,7 @@ pub fn panicking_dashboard() -> PathBuf {
 }
 
 /// The reference servers.
-pub(crate) fn demo_servers() -> &'static Path {
+pub fn demo_servers() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| find("DEMO_SERVERS_BIN", "demo-servers"))
 }

@@ -22,7 +22,7 @@ mod user;
 mod venv;
 mod whywait;
 
-pub use binaries::{panicking_dashboard, whywait as whywait_path};
+pub use binaries::{demo_servers as demo_servers_path, panicking_dashboard, whywait as whywait_path};
 pub use bpf::{BpfObjects, Kind as BpfKind};
 pub use client::{Client, Stream};
 pub use demo::{DemoServer, Load};

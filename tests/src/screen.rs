@@ -86,6 +86,11 @@ impl Screen {
         children.split_whitespace().next().and_then(|pid| pid.parse().ok()).expect("the shell has a child")
     }
 
+    /// Takes the terminal away, with nobody asked.
+    pub fn disappear(&self) {
+        self.tmux(&["kill-server"]);
+    }
+
     /// Checks that the shell has the terminal again, as it was: its screen, its cursor, no mouse, echo and lines.
     pub fn assert_whole(&self) {
         self.wait_for(PROMPT, START);

@@ -1,5 +1,7 @@
 //! What is not a record: counters, statistics and switches that live in maps.
 
+use crate::hist::POWERS;
+
 /// What a walk over the tasks or files is for (`CONTROL`).
 pub mod mode {
     /// Register the target's threads, or its listening sockets.
@@ -42,6 +44,10 @@ pub struct SyscallStat {
     pub count: u64,
     /// Nanoseconds between entry and return.
     pub total: u64,
+    /// Of the calls, those that returned an error.
+    pub errors: u64,
+    /// Calls by their time, see [`crate::hist::power`].
+    pub by_time: [u64; POWERS],
 }
 
 /// Waits on one futex.

@@ -9,7 +9,7 @@
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use whywait_ebpf::{
     abi::{counter, file_kind, kind, op, role},
-    syscalls,
+    hist, syscalls,
 };
 
 use super::socket::{operation, received, sent};
@@ -47,8 +47,13 @@ fn sys_exit(ctx: BtfTracePointContext) -> i32 {
         && let Some(stat) = SYSCALLS.get_ptr_mut(number as u32)
     {
         unsafe {
+            let nanos = bpf_ktime_get_ns().saturating_sub(thread.entered);
             (*stat).count += 1;
-            (*stat).total += bpf_ktime_get_ns().saturating_sub(thread.entered);
+            (*stat).total += nanos;
+            (*stat).errors += u64::from(is_error(ret));
+            if let Some(calls) = (*stat).by_time.get_mut(hist::power(nanos)) {
+                *calls += 1;
+            }
         }
     }
     if number == syscalls::ACCEPT || number == syscalls::ACCEPT4 {
@@ -58,6 +63,12 @@ fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     }
     thread.entered = 0;
     0
+}
+
+/// Whether a call failed. Numbers from 512 on (`ERESTARTSYS` and its like, `include/linux/errno.h`) never reach the program: a signal came.
+#[inline(always)]
+fn is_error(ret: i64) -> bool {
+    (-511..0).contains(&ret)
 }
 
 /// A thread took a connection from an accept queue.

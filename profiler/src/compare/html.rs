@@ -6,10 +6,7 @@ use super::{
     Change, Comparison,
     text::{Row, answer, cells, costs, finding_words, latency_rows, notes, origins, route_cells, state_rows},
 };
-use crate::{
-    clock::State,
-    race::{PAGE_STYLE, escaped},
-};
+use crate::{clock::State, markup::escaped, race::PAGE_STYLE};
 
 const STYLE: &str = include_str!("html/style.css");
 

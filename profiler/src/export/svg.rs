@@ -1,14 +1,11 @@
 //! A flame graph as one SVG file: routes at the bottom, their states, and the functions in which requests were in these. A click on a box
 //! zooms, its title says what it is; without scripts it is a picture still.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 use crate::{
-    clock::State,
-    stacks::{Frame, Place, Stacks},
+    markup::escaped,
+    stacks::{Frame, Place, Placed, Stacks, Tree},
     top::rgb,
     units::{fmt_percent, fmt_us},
 };
@@ -25,50 +22,29 @@ const LETTER: f64 = 6.6;
 /// What a click does: everything is laid out anew from the box that was clicked, by the shares that it has in `data-x` and `data-w`.
 const SCRIPT: &str = include_str!("flame.js");
 
-/// A route, a state or a function, with what is above it.
-#[derive(Debug, Default)]
-struct Node {
-    micros: f64,
-    state: Option<State>,
-    kernel: bool,
-    children: BTreeMap<String, Node>,
-}
-
-impl Node {
-    fn of(stacks: &Stacks) -> Self {
-        let none = Frame { name: Some("[no stack]".to_owned()), place: Place::Memory };
-        let mut root = Self::default();
-        for state in &stacks.states {
-            let route = state.route.as_deref().unwrap_or("requests");
-            for hot in &state.stacks {
-                root.add(route, state.state, hot.frames.iter().rev(), hot.time_us);
+/// Routes, their states, and the functions in which requests were in these.
+fn tree(stacks: &Stacks) -> Tree {
+    let none = Frame { name: Some("[no stack]".to_owned()), place: Place::Memory };
+    let mut root = Tree::default();
+    for state in &stacks.states {
+        let route = state.route.as_deref().unwrap_or("requests");
+        let mut add = |frames: &mut dyn Iterator<Item = &Frame>, micros: f64| {
+            root.micros += micros;
+            let mut node = root.child(route, None, micros);
+            node = node.child(state.state.words(), Some(state.state), micros);
+            for frame in frames {
+                node = node.child(&frame.text(), Some(state.state), micros);
+                node.is_kernel = frame.place == Place::Kernel;
             }
-            if state.without_us >= 1.0 {
-                root.add(route, state.state, [&none].into_iter(), state.without_us);
-            }
+        };
+        for hot in &state.stacks {
+            add(&mut hot.frames.iter().rev(), hot.time_us);
         }
-        root
-    }
-
-    fn add<'a>(&mut self, route: &str, state: State, frames: impl Iterator<Item = &'a Frame>, micros: f64) {
-        self.micros += micros;
-        let mut node = self.child(route, None, micros).child(state.words(), Some(state), micros);
-        for frame in frames {
-            node = node.child(&frame.text(), Some(state), micros);
-            node.kernel = frame.place == Place::Kernel;
+        if state.without_us >= 1.0 {
+            add(&mut [&none].into_iter(), state.without_us);
         }
     }
-
-    fn child(&mut self, name: &str, state: Option<State>, micros: f64) -> &mut Self {
-        let child = self.children.entry(name.to_owned()).or_default();
-        child.state = state;
-        child.micros += micros;
-        child
-    }
-
-    fn depth(&self) -> usize {
-        self.children.values().map(|child| 1 + child.depth()).max().unwrap_or(0)
-    }
+    root
 }
 
 /// Writes the picture.
@@ -76,7 +52,7 @@ impl Node {
 /// # Errors
 /// When it cannot be written.
 pub fn write_svg(stacks: &Stacks, title: &str, out: &mut dyn Write) -> io::Result<()> {
-    let root = Node::of(stacks);
+    let root = tree(stacks);
     let rows = root.depth() as f64 + 1.0;
     let height = TOP + rows * ROW + MARGIN;
     let title = escaped(&format!("Where requests of {title} spend their time"));
@@ -91,33 +67,12 @@ pub fn write_svg(stacks: &Stacks, title: &str, out: &mut dyn Write) -> io::Resul
          <text x=\"{MARGIN}\" y=\"36\" id=\"said\">{} of all requests together; a click zooms</text>",
         escaped(&fmt_us(root.micros)),
     )?;
-    let picture = Picture { all: root.micros, bottom: height - MARGIN - ROW };
-    picture.node("all requests", &root, (0.0, 0), out)?;
-    writeln!(out, "<script><![CDATA[\n{SCRIPT}]]></script>\n</svg>")
-}
-
-/// What all boxes are measured by.
-struct Picture {
-    all: f64,
-    bottom: f64,
-}
-
-impl Picture {
-    /// Draws a node whose left edge is this share of the whole, and what is above it.
-    fn node(
-        &self,
-        name: &str,
-        node: &Node,
-        (left, depth): (f64, usize),
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
-        let share = if self.all > 0.0 { node.micros / self.all } else { 1.0 };
-        let span = WIDTH - 2.0 * MARGIN;
+    let span = WIDTH - 2.0 * MARGIN;
+    for Placed { node, path, left, share } in root.layout(NARROWEST / span) {
+        let depth = path.len();
+        let name = path.last().copied().unwrap_or("all requests");
         let (x, width) = (MARGIN + left * span, share * span);
-        if width < NARROWEST {
-            return Ok(());
-        }
-        let y = self.bottom - depth as f64 * ROW;
+        let y = height - MARGIN - ROW - depth as f64 * ROW;
         let about = format!("{name}: {}, {}", fmt_us(node.micros), fmt_percent(share));
         write!(
             out,
@@ -129,19 +84,12 @@ impl Picture {
         )?;
         let shown = fitting(name, width);
         writeln!(out, "<text x=\"{:.2}\" y=\"{}\">{}</text></g>", x + 3.0, y + 12.5, escaped(&shown))?;
-        let mut children: Vec<_> = node.children.iter().collect();
-        children.sort_by(|a, b| b.1.micros.total_cmp(&a.1.micros).then_with(|| a.0.cmp(b.0)));
-        let mut left = left;
-        for (name, child) in children {
-            self.node(name, child, (left, depth + 1), out)?;
-            left += child.micros / self.all;
-        }
-        Ok(())
     }
+    writeln!(out, "<script><![CDATA[\n{SCRIPT}]]></script>\n</svg>")
 }
 
 /// The colour of its state, paler the higher it is; the kernel's functions are greyer.
-fn colour(node: &Node, depth: usize) -> String {
+fn colour(node: &Tree, depth: usize) -> String {
     let Some(state) = node.state else { return "#e4e6ea".to_owned() };
     let pale = if depth <= 2 {
         0.25
@@ -150,7 +98,7 @@ fn colour(node: &Node, depth: usize) -> String {
     } else {
         0.55
     };
-    let ground = if node.kernel { 200.0 } else { 255.0 };
+    let ground = if node.is_kernel { 200.0 } else { 255.0 };
     let mixed = rgb(state).map(|part| {
         let mixed = f64::from(part) * (1.0 - pale) + ground * pale;
         crate::units::rounded(mixed).min(255)
@@ -167,22 +115,6 @@ fn fitting(name: &str, width: f64) -> String {
         _ if room < 3 => String::new(),
         _ => name.chars().take(room - 1).chain(['…']).collect(),
     }
-}
-
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            // XML has no way to write these.
-            letter if letter.is_control() => safe.push('\u{fffd}'),
-            letter => safe.push(letter),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{kept::Kept, latencies::Latencies};
+use super::{kept::Kept, latencies::Latencies, lengths::Lengths};
 use crate::{
     clock::{Request, StateTimes},
     decode::Route,
+    probe::SyscallCount,
     units::{Ns, Pid, Tid},
 };
 
@@ -17,7 +18,7 @@ pub const KEPT: usize = 1_200;
 /// Routes that are told apart in a bucket.
 const ROUTES: usize = 32;
 /// System calls that are told apart in a bucket.
-const CALLS: usize = 24;
+const CALLS: usize = 32;
 /// Locks that are told apart in a bucket.
 const LOCKS: usize = 16;
 /// Peers that are told apart in a bucket.
@@ -62,15 +63,54 @@ pub struct RouteCell {
     pub group: Group,
 }
 
-/// Waits in a system call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A system call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallCell {
-    /// Number of the system call; negative: outside any.
+    /// Its number; negative: outside any; [`OTHER_CALLS`]: those that found no room.
     pub syscall: i32,
-    /// Waits while the thread worked for a request.
-    pub busy: Waits,
+    /// Waits in it while the thread worked for a request.
+    pub busy: Blocked,
     /// Other waits: for something to do.
-    pub idle: Waits,
+    pub idle: Blocked,
+    /// All calls, where they are traced one by one.
+    pub traced: Option<Box<SyscallCount>>,
+}
+
+/// Stands for all system calls that found no room.
+pub const OTHER_CALLS: i32 = i32::MAX;
+
+impl CallCell {
+    /// Adds what happened in another one.
+    pub fn merge(&mut self, other: &Self) {
+        self.busy.merge(&other.busy);
+        self.idle.merge(&other.idle);
+        if let Some(traced) = &other.traced {
+            self.traced.get_or_insert_default().merge(traced);
+        }
+    }
+}
+
+/// Waits, added up, and by their length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Blocked {
+    /// Their sum.
+    pub waits: Waits,
+    /// By length.
+    pub lengths: Lengths,
+}
+
+impl Blocked {
+    /// Adds a wait.
+    pub fn add(&mut self, nanos: u64) {
+        self.waits.add(nanos);
+        self.lengths.add(nanos);
+    }
+
+    /// Adds all waits of another one.
+    pub fn merge(&mut self, other: &Self) {
+        self.waits.merge(&other.waits);
+        self.lengths.merge(&other.lengths);
+    }
 }
 
 /// Waits, added up.
@@ -98,13 +138,22 @@ impl Waits {
     }
 }
 
+/// Tells one lock from another on the screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LockPlace {
+    /// Process of the waiters; 0 for all locks that found no room.
+    pub pid: Pid,
+    /// Address of the futex, or what else names the lock; 0 for the kernel's.
+    pub address: u64,
+    /// For a lock of the kernel: the system call that met it.
+    pub kernel: Option<i32>,
+}
+
 /// Waits for a lock by threads that worked for a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LockCell {
-    /// Process of the waiters.
-    pub pid: Pid,
-    /// Address of the futex, or what else names the lock.
-    pub address: u64,
+    /// Which one.
+    pub place: LockPlace,
     /// The waits.
     pub waits: Waits,
     /// Who let go of it last.
@@ -120,6 +169,8 @@ pub struct PeerCell {
     pub peer: u16,
     /// Answers: a client's requests, or calls to a service, and how long they took.
     pub exchanges: Waits,
+    /// Nanoseconds of these requests in the queues in front of the program: waiting to be accepted, and to be read.
+    pub queued: u64,
     /// Connections opened.
     pub opened: u64,
     /// Bytes received.
@@ -143,6 +194,8 @@ pub struct Switches {
     pub processes: u64,
     /// Threads that ended.
     pub ended: u64,
+    /// Programs that were executed.
+    pub execs: u64,
 }
 
 impl Switches {
@@ -154,16 +207,36 @@ impl Switches {
         self.born += other.born;
         self.processes += other.processes;
         self.ended += other.ended;
+        self.execs += other.execs;
     }
 }
 
-/// What happened in a bucket's time; requests count where they end.
+/// What the target's threads did on a CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuCell {
+    /// Nanoseconds that they ran.
+    pub ran: u64,
+    /// Nanoseconds that they waited for it, ready to run.
+    pub waited: u64,
+    /// Times that one of them left it.
+    pub switches: u64,
+    /// Times that one came to it from another CPU.
+    pub arrivals: u64,
+}
+
+impl CpuCell {
+    /// Adds another one.
+    pub fn merge(&mut self, other: &Self) {
+        self.ran += other.ran;
+        self.waited += other.waited;
+        self.switches += other.switches;
+        self.arrivals += other.arrivals;
+    }
+}
+
+/// What happened in some time; requests count where they end.
 #[derive(Clone, Debug, Default)]
-pub struct Bucket {
-    /// Its place in the run.
-    pub number: u32,
-    /// When it begins.
-    pub begin: Ns,
+pub struct Sums {
     /// All requests.
     pub requests: Group,
     /// Those that were slower than 99 % of the ten seconds before.
@@ -172,17 +245,15 @@ pub struct Bucket {
     pub latencies: Latencies,
     /// Requests by route.
     pub routes: Vec<RouteCell>,
-    /// The slowest, slowest first.
-    pub slowest: Vec<Arc<Kept>>,
     /// What the scheduler did.
     pub switches: Switches,
     /// Waits of the target's threads for a CPU.
     pub run_queue: Latencies,
-    /// Nanoseconds that its threads ran, by CPU.
-    pub cpus: Vec<u64>,
-    /// Nanoseconds from a thread's creation to its first run, added up.
+    /// What they did on each CPU.
+    pub cpus: Vec<CpuCell>,
+    /// From a thread's creation to its first run.
     pub births: Waits,
-    /// Waits by system call.
+    /// System calls.
     pub calls: Vec<CallCell>,
     /// Waits by lock.
     pub locks: Vec<LockCell>,
@@ -194,6 +265,26 @@ pub struct Bucket {
     pub lost: u64,
     /// The most requests that were open when somebody looked.
     pub in_flight: usize,
+}
+
+impl Sums {
+    /// Nanoseconds that the target's threads ran, on all CPUs.
+    pub fn ran(&self) -> u64 {
+        self.cpus.iter().map(|cpu| cpu.ran).sum()
+    }
+}
+
+/// Half a second.
+#[derive(Clone, Debug, Default)]
+pub struct Bucket {
+    /// Its place in the run.
+    pub number: u32,
+    /// When it begins.
+    pub begin: Ns,
+    /// What happened in it.
+    pub sums: Sums,
+    /// The slowest requests, slowest first.
+    pub slowest: Vec<Arc<Kept>>,
 }
 
 /// The cell that `is` tells, or a new one that `new` makes; the last one takes what finds no room.
@@ -218,14 +309,14 @@ impl Bucket {
     /// Adds a request that ended in it; `slow` tells whether it is among the slow ones.
     pub(super) fn request(&mut self, request: &Request, slow: bool) {
         let latency = request.latency();
-        self.requests.add(latency, &request.times);
+        self.sums.requests.add(latency, &request.times);
         if slow {
-            self.slow.add(latency, &request.times);
+            self.sums.slow.add(latency, &request.times);
         }
-        self.latencies.add(latency);
+        self.sums.latencies.add(latency);
         let route = &request.route;
         cell(
-            &mut self.routes,
+            &mut self.sums.routes,
             ROUTES,
             |cell| cell.route == *route,
             |last| RouteCell { route: if last { None } else { route.clone() }, group: Group::default() },
@@ -248,56 +339,63 @@ impl Bucket {
         self.slowest.truncate(SLOWEST);
     }
 
-    /// The waits of a system call.
+    /// A system call.
     pub(super) fn call(&mut self, syscall: i32) -> &mut CallCell {
         cell(
-            &mut self.calls,
+            &mut self.sums.calls,
             CALLS,
             |cell| cell.syscall == syscall,
-            |_| CallCell { syscall, ..CallCell::default() },
+            |last| CallCell { syscall: if last { OTHER_CALLS } else { syscall }, ..CallCell::default() },
         )
     }
 
     /// The waits for a lock.
-    pub(super) fn lock(&mut self, pid: Pid, address: u64) -> &mut LockCell {
-        let new = |_| LockCell { pid, address, ..LockCell::default() };
-        cell(&mut self.locks, LOCKS, |cell| (cell.pid, cell.address) == (pid, address), new)
+    pub(super) fn lock(&mut self, place: LockPlace) -> &mut LockCell {
+        let new =
+            |last| LockCell { place: if last { LockPlace::default() } else { place }, ..LockCell::default() };
+        cell(&mut self.sums.locks, LOCKS, |cell| cell.place == place, new)
     }
 
     /// The exchanges with a peer.
     pub(super) fn peer(&mut self, peer: u16) -> &mut PeerCell {
-        cell(&mut self.peers, PEERS, |cell| cell.peer == peer, |_| PeerCell { peer, ..PeerCell::default() })
+        cell(
+            &mut self.sums.peers,
+            PEERS,
+            |cell| cell.peer == peer,
+            |_| PeerCell { peer, ..PeerCell::default() },
+        )
     }
 
-    /// Adds time on a CPU.
-    pub(super) fn ran(&mut self, cpu: u16, nanos: u64) {
+    /// What happened on a CPU.
+    pub(super) fn cpu(&mut self, cpu: u16) -> &mut CpuCell {
         let cpu = usize::from(cpu);
-        if self.cpus.len() <= cpu {
-            self.cpus.resize(cpu + 1, 0);
+        if self.sums.cpus.len() <= cpu {
+            self.sums.cpus.resize(cpu + 1, CpuCell::default());
         }
-        self.cpus[cpu] += nanos;
+        &mut self.sums.cpus[cpu]
     }
 
     /// It is over: gives back the memory that it has too much of.
     pub(super) fn shrink(&mut self) {
-        self.latencies.shrink();
-        self.run_queue.shrink();
-        self.routes.shrink_to_fit();
-        self.calls.shrink_to_fit();
-        self.locks.shrink_to_fit();
-        self.peers.shrink_to_fit();
+        self.sums.latencies.shrink();
+        self.sums.run_queue.shrink();
+        self.sums.routes.shrink_to_fit();
+        self.sums.calls.shrink_to_fit();
+        self.sums.locks.shrink_to_fit();
+        self.sums.peers.shrink_to_fit();
     }
 
     /// Bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>()
-            + self.latencies.bytes()
-            + self.run_queue.bytes()
-            + self.routes.capacity() * size_of::<RouteCell>()
-            + self.cpus.capacity() * size_of::<u64>()
-            + self.calls.capacity() * size_of::<CallCell>()
-            + self.locks.capacity() * size_of::<LockCell>()
-            + self.peers.capacity() * size_of::<PeerCell>()
+            + self.sums.latencies.bytes()
+            + self.sums.run_queue.bytes()
+            + self.sums.routes.capacity() * size_of::<RouteCell>()
+            + self.sums.cpus.capacity() * size_of::<CpuCell>()
+            + self.sums.calls.capacity() * size_of::<CallCell>()
+            + self.sums.calls.iter().filter(|call| call.traced.is_some()).count() * size_of::<SyscallCount>()
+            + self.sums.locks.capacity() * size_of::<LockCell>()
+            + self.sums.peers.capacity() * size_of::<PeerCell>()
             + self.slowest.iter().map(|kept| kept.bytes()).sum::<usize>()
     }
 }

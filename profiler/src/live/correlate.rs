@@ -43,14 +43,14 @@ impl Series {
     }
 
     fn value(self, bucket: &Bucket) -> f64 {
-        let each = |value: u64| value as f64 / bucket.requests.count.max(1) as f64;
+        let each = |value: u64| value as f64 / bucket.sums.requests.count.max(1) as f64;
         match self {
-            Self::State(state) => each(bucket.requests.times[state]),
-            Self::Rate => bucket.requests.count as f64,
-            Self::Switches => each(bucket.switches.voluntary + bucket.switches.involuntary),
-            Self::Births => each(bucket.switches.born),
-            Self::Cpu => bucket.cpus.iter().sum::<u64>() as f64 / LENGTH as f64,
-            Self::InFlight => mean_in_flight(&bucket.requests),
+            Self::State(state) => each(bucket.sums.requests.times[state]),
+            Self::Rate => bucket.sums.requests.count as f64,
+            Self::Switches => each(bucket.sums.switches.voluntary + bucket.sums.switches.involuntary),
+            Self::Births => each(bucket.sums.switches.born),
+            Self::Cpu => bucket.sums.ran() as f64 / LENGTH as f64,
+            Self::InFlight => mean_in_flight(&bucket.sums.requests),
         }
     }
 }
@@ -88,7 +88,7 @@ pub fn links(buckets: &[Arc<Bucket>]) -> Vec<Link> {
 }
 
 fn p99(bucket: &Bucket) -> Option<f64> {
-    (bucket.requests.count > 0).then(|| bucket.latencies.quantile(0.99).max(1.0).ln())
+    (bucket.sums.requests.count > 0).then(|| bucket.sums.latencies.quantile(0.99).max(1.0).ln())
 }
 
 fn link(series: Series, buckets: &[Arc<Bucket>], latency: &[Option<f64>]) -> Option<Link> {
@@ -141,8 +141,8 @@ mod tests {
         let mut times = StateTimes::default();
         times[State::Lock] = lock;
         times[State::OnCpu] = 1_000_000;
-        bucket.requests.add(lock + 1_000_000, &times);
-        bucket.latencies.add(lock + 1_000_000);
+        bucket.sums.requests.add(lock + 1_000_000, &times);
+        bucket.sums.latencies.add(lock + 1_000_000);
         Arc::new(bucket)
     }
 

@@ -6,16 +6,18 @@ use rustc_hash::FxHashMap;
 use whywait_ebpf::abi::{OffCpu, SockOp, SockState, Thread as Born, born, off_cpu, op, tcp_state};
 
 use super::{
-    bucket::{Bucket, KEPT, LENGTH},
+    bucket::{Bucket, KEPT, LENGTH, LockPlace},
     connections::{Connections, Side},
     kept::{Ahead, Kept, Kind, Step},
     latencies::Latencies,
     snapshot::{Note, Snapshot},
     threads::{ThreadView, Threads},
+    turnover::Turnover,
 };
 use crate::{
     clock::{Request, RequestId, State, Wait, classify},
     decode::{ConnId, Event, What},
+    probe::SyscallCount,
     units::{Ns, Pid, Tid},
 };
 
@@ -36,6 +38,9 @@ const WAITED: usize = 4_096;
 /// Notes that are kept.
 const NOTES: usize = 64;
 
+/// A history takes no more bytes than this, whatever happens.
+pub const MOST_BYTES: usize = 96 << 20;
+
 /// The last minutes.
 #[derive(Debug)]
 pub struct History {
@@ -48,9 +53,11 @@ pub struct History {
     recent: VecDeque<Ahead>,
     latest: VecDeque<Arc<Kept>>,
     slow_from: u64,
-    waiters: FxHashMap<(Pid, u64), VecDeque<(Ns, Ns)>>,
+    waiters: FxHashMap<LockPlace, VecDeque<(Ns, Ns)>>,
     views: (Ns, Arc<Vec<ThreadView>>),
     notes: VecDeque<Note>,
+    traced: FxHashMap<u32, SyscallCount>,
+    turnover: Turnover,
 }
 
 impl History {
@@ -69,6 +76,8 @@ impl History {
             waiters: FxHashMap::default(),
             views: (Ns(0), Arc::default()),
             notes: VecDeque::new(),
+            traced: FxHashMap::default(),
+            turnover: Turnover::default(),
         }
     }
 
@@ -99,7 +108,7 @@ impl History {
     fn slow(&self) -> u64 {
         let mut all = Latencies::default();
         for bucket in self.buckets.iter().rev().take(SLOW_OVER) {
-            all.merge(&bucket.latencies);
+            all.merge(&bucket.sums.latencies);
         }
         let (mut left, mut from) = (all.count().div_ceil(100), u64::MAX);
         let buckets: Vec<_> = all.buckets().collect();
@@ -127,8 +136,8 @@ impl History {
     /// Takes an event, before the clock does; `serving` is the request that its thread works for by what is known so far.
     pub fn event(&mut self, event: &Event, serving: Option<RequestId>) {
         if let Some(bucket) = self.bucket(event.at) {
-            bucket.records += 1;
-            bucket.lost += u64::from(event.missing);
+            bucket.sums.records += 1;
+            bucket.sums.lost += u64::from(event.missing);
         }
         match &event.what {
             What::OffCpu(interval) => self.off_cpu(event, interval, serving.is_some()),
@@ -150,23 +159,29 @@ impl History {
             What::Thread(thread) => self.thread(event, thread),
             What::ThreadEnd => {
                 self.threads.end(event.tid, event.at);
+                self.turnover.ended += u64::from(event.tid.0 == event.pid.0);
                 if let Some(bucket) = self.bucket(event.at) {
-                    bucket.switches.ended += 1;
+                    bucket.sums.switches.ended += 1;
                 }
             }
         }
     }
 
     fn thread(&mut self, event: &Event, told: &Born) {
-        if told.how == born::NEW
-            && let Some(bucket) = self.bucket(event.at)
-        {
-            bucket.switches.born += 1;
-            bucket.switches.processes += u64::from(event.pid != Pid(told.parent_pid));
+        let is_process = told.how == born::NEW && event.pid != Pid(told.parent_pid);
+        self.turnover.forked += u64::from(is_process);
+        if let Some(bucket) = self.bucket(event.at) {
+            bucket.sums.switches.born += u64::from(told.how == born::NEW);
+            bucket.sums.switches.processes += u64::from(is_process);
+            bucket.sums.switches.execs += u64::from(told.how == born::EXEC);
+        }
+        let length = told.comm.iter().position(|byte| *byte == 0).unwrap_or(told.comm.len());
+        let name: Arc<str> = Arc::from(String::from_utf8_lossy(&told.comm[..length]).as_ref());
+        if told.how == born::EXEC {
+            self.turnover.executes(event.pid, &name);
         }
         let Some(thread) = self.threads.get(event.tid, event.pid, event.at) else { return };
-        let length = told.comm.iter().position(|byte| *byte == 0).unwrap_or(told.comm.len());
-        thread.view.name = Arc::from(String::from_utf8_lossy(&told.comm[..length]).as_ref());
+        thread.view.name = name;
         thread.view.pid = event.pid;
         if told.how == born::FOUND && told.running != 0 {
             thread.running = Some(event.at);
@@ -188,40 +203,48 @@ impl History {
         let (share, peer) = self.connections.share(wait, busy);
         let began = self.began;
         if interval.waker_tid != 0
+            && interval.flags & off_cpu::BORN == 0
             && let Some(waker) = self.threads.known(Tid(interval.waker_tid))
         {
-            waker.view.woke += 1;
+            waker.woke(began, ready);
         }
         let thread = self.threads.get(event.tid, event.pid, at);
         let ran_since = thread.and_then(|thread| thread.off_cpu(began, at, interval, share, ready));
-        let at_once = match share {
-            Some(State::Lock | State::KernelLock) if busy => {
-                self.wait_for(event.pid, interval.args[0], (left, ready))
+        let lock = match share {
+            Some(State::Lock) if busy => {
+                Some(LockPlace { pid: event.pid, address: interval.args[0], kernel: None })
             }
-            _ => 0,
+            Some(State::KernelLock) if busy => {
+                Some(LockPlace { pid: event.pid, address: 0, kernel: Some(interval.syscall) })
+            }
+            _ => None,
         };
+        let lock = lock.map(|place| (place, self.wait_for(place, (left, ready))));
         if let Some(bucket) = self.bucket(at) {
             let clipped = interval.flags & (off_cpu::BORN | off_cpu::CLIPPED) != 0;
             let voluntary = interval.flags & off_cpu::VOLUNTARY != 0;
             if !clipped {
-                bucket.switches.voluntary += u64::from(voluntary);
-                bucket.switches.involuntary += u64::from(!voluntary);
-                bucket.switches.migrations += u64::from(interval.left_cpu != event.cpu);
+                bucket.sums.switches.voluntary += u64::from(voluntary);
+                bucket.sums.switches.involuntary += u64::from(!voluntary);
+                bucket.sums.switches.migrations += u64::from(interval.left_cpu != event.cpu);
             }
             if interval.flags & off_cpu::BORN != 0 {
-                bucket.births.add(at.since(left));
+                bucket.sums.births.add(at.since(left));
             }
-            bucket.run_queue.add(at.since(ready));
-            if let Some(since) = ran_since {
-                bucket.ran(interval.left_cpu, left.since(since));
-            }
+            bucket.sums.run_queue.add(at.since(ready));
+            let cpu = bucket.cpu(event.cpu);
+            cpu.waited += at.since(ready);
+            cpu.arrivals += u64::from(!clipped && interval.left_cpu != event.cpu);
+            let cpu = bucket.cpu(interval.left_cpu);
+            cpu.switches += u64::from(!clipped);
+            cpu.ran += ran_since.map_or(0, |since| left.since(since));
             if voluntary && interval.flags & off_cpu::BORN == 0 {
                 let call = bucket.call(interval.syscall);
                 let waits = if busy { &mut call.busy } else { &mut call.idle };
                 waits.add(ready.since(left));
             }
-            if at_once > 0 {
-                let lock = bucket.lock(event.pid, interval.args[0]);
+            if let Some((place, at_once)) = lock {
+                let lock = bucket.lock(place);
                 lock.waits.add(ready.since(left));
                 lock.holder = Tid(interval.waker_tid);
                 lock.at_once = lock.at_once.max(at_once);
@@ -237,11 +260,11 @@ impl History {
     }
 
     /// A thread waited for a lock; how many did so at the same time, this one among them.
-    fn wait_for(&mut self, pid: Pid, address: u64, (from, to): (Ns, Ns)) -> u32 {
+    fn wait_for(&mut self, lock: LockPlace, (from, to): (Ns, Ns)) -> u32 {
         if self.waiters.len() >= WAITED {
             self.waiters.clear();
         }
-        let waits = self.waiters.entry((pid, address)).or_default();
+        let waits = self.waiters.entry(lock).or_default();
         let others = waits.iter().filter(|(since, until)| *since < to && *until > from).count();
         if waits.len() == 64 {
             waits.pop_front();
@@ -303,7 +326,9 @@ impl History {
         let Some(bucket) = self.bucket(request.end) else { return };
         bucket.request(request, slow);
         if let Some(peer) = peer {
-            bucket.peer(peer).exchanges.add(latency);
+            let cell = bucket.peer(peer);
+            cell.exchanges.add(latency);
+            cell.queued += request.times[State::AcceptQueue] + request.times[State::RecvQueue];
         }
         if bucket.is_among_slowest(latency) {
             let kept = Arc::new(Kept::new(request, &self.steps, &self.recent));
@@ -363,6 +388,33 @@ impl History {
         }
     }
 
+    /// Counts of system calls since the beginning, where they are traced one by one; told often, it is known when they were made.
+    pub fn traced(&mut self, calls: &[SyscallCount]) {
+        let mut new = Vec::new();
+        for call in calls {
+            let before = self.traced.insert(call.number, *call).unwrap_or_default();
+            new.push(call.since(&before));
+        }
+        // What is made most often must find room.
+        new.sort_by_key(|call| std::cmp::Reverse(call.count));
+        let Some(bucket) = self.buckets.back_mut().map(Arc::make_mut) else { return };
+        for call in new.iter().take_while(|call| call.count > 0) {
+            if let Ok(number) = i32::try_from(call.number) {
+                bucket.call(number).traced.get_or_insert_default().merge(call);
+            }
+        }
+    }
+
+    /// What became of processes since this was asked last.
+    pub fn turnover(&mut self) -> Turnover {
+        std::mem::take(&mut self.turnover)
+    }
+
+    /// Processes of which some thread runs, as far as threads are known.
+    pub fn processes(&self) -> Vec<Pid> {
+        self.threads.processes()
+    }
+
     /// Something is to be said of this moment.
     pub fn note(&mut self, note: Note) {
         if self.notes.len() == NOTES {
@@ -374,7 +426,7 @@ impl History {
     /// As many requests are open now.
     pub fn in_flight(&mut self, count: usize) {
         if let Some(bucket) = self.buckets.back_mut().map(Arc::make_mut) {
-            bucket.in_flight = bucket.in_flight.max(count);
+            bucket.sums.in_flight = bucket.sums.in_flight.max(count);
         }
     }
 
@@ -401,7 +453,7 @@ impl History {
             + self.steps.capacity() * size_of::<Step>()
             + self.recent.capacity() * size_of::<Ahead>()
             + self.latest.iter().map(|kept| kept.bytes()).sum::<usize>()
-            + self.waiters.capacity() * size_of::<((Pid, u64), VecDeque<(Ns, Ns)>)>()
+            + self.waiters.capacity() * size_of::<(LockPlace, VecDeque<(Ns, Ns)>)>()
             + self.waiters.values().map(|waits| waits.capacity() * size_of::<(Ns, Ns)>()).sum::<usize>()
     }
 }

@@ -23,6 +23,23 @@ pub struct Cell {
     pub voluntary: u16,
     /// Switches by which it lost the CPU.
     pub involuntary: u16,
+    /// Waits of its own that somebody ended.
+    pub woken: u16,
+    /// Waits of the target's threads that it ended.
+    pub woke: u16,
+}
+
+/// What is counted of a thread in a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    /// [`Cell::voluntary`]
+    Voluntary,
+    /// [`Cell::involuntary`]
+    Involuntary,
+    /// [`Cell::woken`]
+    Woken,
+    /// [`Cell::woke`]
+    Woke,
 }
 
 fn place(share: Share) -> usize {
@@ -63,6 +80,8 @@ impl Cell {
         }
         self.voluntary = self.voluntary.saturating_add(other.voluntary);
         self.involuntary = self.involuntary.saturating_add(other.involuntary);
+        self.woken = self.woken.saturating_add(other.woken);
+        self.woke = self.woke.saturating_add(other.woke);
     }
 }
 
@@ -120,10 +139,15 @@ impl Lane {
         }
     }
 
-    /// It was switched out.
-    pub(super) fn switched(&mut self, at: u64, voluntary: bool) {
+    /// Counts something that happened.
+    pub(super) fn count(&mut self, at: u64, what: Count) {
         if let Some(cell) = u32::try_from(at / LENGTH).ok().and_then(|number| self.cell_mut(number)) {
-            let count = if voluntary { &mut cell.voluntary } else { &mut cell.involuntary };
+            let count = match what {
+                Count::Voluntary => &mut cell.voluntary,
+                Count::Involuntary => &mut cell.involuntary,
+                Count::Woken => &mut cell.woken,
+                Count::Woke => &mut cell.woke,
+            };
             *count = count.saturating_add(1);
         }
     }

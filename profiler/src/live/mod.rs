@@ -11,6 +11,7 @@ mod history;
 mod kept;
 mod lanes;
 mod latencies;
+mod lengths;
 mod models;
 mod snapshot;
 mod span;
@@ -21,19 +22,25 @@ mod tests;
 mod threads;
 mod told;
 mod trigger;
+mod turnover;
 
 pub use backlog::{Backlog, Backlogs};
-pub use bucket::{Bucket, CallCell, Group, KEPT, LENGTH, LockCell, PeerCell, RouteCell, Switches, Waits};
+pub use bucket::{
+    Blocked, Bucket, CallCell, CpuCell, Group, KEPT, LENGTH, LockCell, LockPlace, OTHER_CALLS, PeerCell,
+    RouteCell, Switches, Waits,
+};
 pub(crate) use connections::Connections;
 pub use connections::{Peer, Side};
 pub use correlate::{Link, Series, links};
-pub use history::History;
+pub use history::{History, MOST_BYTES};
 pub use kept::{Ahead, Kept, Kind, Step};
 pub use lanes::{Cell, Lane, Share};
 pub use latencies::Latencies;
+pub use lengths::{Lengths, rows as length_rows};
 pub use models::{Mark, ModelRow, Models};
 pub use snapshot::{Health, KnownLock, Lost, Model, Note, Release, Snapshot, Stack, Status, Target};
 pub use span::Span;
 pub use threads::{Role, ThreadView};
 pub use told::Told;
 pub use trigger::{Armed, Trigger, TriggerError};
+pub use turnover::Turnover;

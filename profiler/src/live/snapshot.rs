@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    backlog::Backlog, bucket::Bucket, connections::Peer, kept::Kept, models::Models, threads::ThreadView,
+    backlog::Backlog,
+    bucket::{Bucket, LockPlace},
+    connections::Peer,
+    kept::Kept,
+    models::Models,
+    threads::ThreadView,
 };
 use crate::{
     clock::State,
@@ -88,6 +93,8 @@ pub struct Health {
     pub history_bytes: usize,
     /// Programs: hook, what it gives, and why it is missing if it is.
     pub capabilities: Vec<(String, String, Option<String>)>,
+    /// System calls are traced one by one.
+    pub syscalls: bool,
     /// System calls are taken for socket operations.
     pub sockets_by_syscall: bool,
 }
@@ -106,8 +113,10 @@ pub struct Release {
 pub struct KnownLock {
     /// Process of its waiters.
     pub pid: Pid,
-    /// Its address.
-    pub address: u64,
+    /// Processes share it.
+    pub is_shared: bool,
+    /// Its addresses: several where it is made of several futexes.
+    pub addresses: Vec<u64>,
     /// What it is for, in a word.
     pub kind: &'static str,
     /// The variable that it lies in, or the file that it locks.
@@ -118,6 +127,16 @@ pub struct KnownLock {
     pub holders: Vec<HolderUse>,
     /// Where in the code they let it go, most often first.
     pub releases: Vec<Release>,
+    /// Where in the code requests wait for it, most time first.
+    pub waiters: Vec<Stack>,
+}
+
+impl KnownLock {
+    /// Whether this is the lock in this place.
+    pub fn is(&self, place: LockPlace) -> bool {
+        let there = self.is_shared || self.pid == place.pid;
+        there && place.kernel.is_none() && self.addresses.contains(&place.address)
+    }
 }
 
 /// A stack in which requests spent time.
@@ -171,8 +190,6 @@ pub struct Snapshot {
     pub in_flight: usize,
     /// For how long the oldest of them has been, in nanoseconds.
     pub oldest: Option<u64>,
-    /// System calls since the beginning, by number: calls and nanoseconds, where they are traced one by one.
-    pub syscalls: Vec<(u32, u64, u64)>,
     /// How whywait itself is.
     pub health: Health,
     /// Locks of the last whole window.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use whywait_ebpf::{
     abi::{Conn, OffCpu, SockOp, Thread, born, off_cpu, op, role, task_state},
+    hist::power,
     syscalls as call,
 };
 
@@ -16,6 +17,7 @@ use crate::{
     clock::{RequestClock, State, StateTimes},
     decode::{Event, Routes, What},
     locks::Doing,
+    probe::SyscallCount,
     report::HolderUse,
     units::{Ns, Pid, Tid, fmt_us},
 };
@@ -236,13 +238,8 @@ pub fn recorded(seconds: u64) -> Arc<Snapshot> {
         },
         ..Snapshot::default()
     };
-    let stack = |state, frames: &[&str], micros| Stack {
-        state,
-        frames: frames.iter().map(|name| (*name).to_owned()).collect(),
-        micros,
-    };
     snapshot.stacks = Arc::new(vec![
-        stack(State::Lock, &["main", "serve", "order", "Mutex::lock", "futex_wait"], 610_000.0),
+        stack(State::Lock, &ORDER, 610_000.0),
         stack(State::OnCpu, &["main", "serve", "report", "sum"], 90_000.0),
         stack(State::OnCpu, &["main", "serve", "report", "format"], 45_000.0),
         stack(State::Downstream, &["main", "serve", "stock", "Client::ask", "recv"], 255_000.0),
@@ -254,6 +251,29 @@ pub fn recorded(seconds: u64) -> Arc<Snapshot> {
     snapshot.in_flight = count;
     snapshot.oldest = oldest.map(|since| end.since(since));
     history.tell(&mut snapshot);
+    Arc::new(snapshot)
+}
+
+/// Where the second part waits.
+const ORDER: [&str; 5] = ["main", "serve", "order", "Mutex::lock", "futex_wait"];
+
+fn stack(state: State, frames: &[&str], micros: f64) -> Stack {
+    Stack { state, frames: frames.iter().map(|name| (*name).to_owned()).collect(), micros }
+}
+
+/// The same at the end, with system calls traced one by one.
+pub fn traced() -> Arc<Snapshot> {
+    let mut snapshot = Snapshot::clone(&recorded(45));
+    snapshot.health.syscalls = true;
+    let last = snapshot.buckets.last_mut().map(Arc::make_mut).unwrap();
+    for (syscall, count, nanos, errors) in
+        [(call::RECVFROM, 950, 300_000, 12), (call::SENDTO, 930, 9_000, 0), (call::FUTEX, 310, 2_000, 40)]
+    {
+        let mut all = SyscallCount { count, total_ns: count * nanos, errors, ..SyscallCount::default() };
+        all.by_time[power(nanos)] = count - 100;
+        all.by_time[power(4 * nanos)] = 100;
+        last.call(syscall).traced = Some(Box::new(all));
+    }
     Arc::new(snapshot)
 }
 
@@ -277,7 +297,8 @@ fn known_lock() -> KnownLock {
     let frames = ["main", "serve", "order", "Mutex::unlock", "futex_wake"].map(str::to_owned).to_vec();
     KnownLock {
         pid: Pid(PROCESS),
-        address: LOCK,
+        is_shared: false,
+        addresses: vec![LOCK],
         kind: "exclusion",
         name: Some("STOCK".to_owned()),
         held: Doing { on_cpu: 6_000, blocked: 300_000, blocked_in: 74, ..Doing::default() },
@@ -286,6 +307,7 @@ fn known_lock() -> KnownLock {
             holder(PROCESS + 2, "worker-2", 3_000.0, 0.0),
         ],
         releases: vec![Release { count: 80, frames }],
+        waiters: vec![stack(State::Lock, &ORDER, 590_000.0)],
     }
 }
 

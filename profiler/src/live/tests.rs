@@ -3,19 +3,17 @@
 use std::sync::Arc;
 
 use whywait_ebpf::{
-    abi::{Conn, OffCpu, off_cpu, role},
+    abi::{Conn, OffCpu, Thread, born, off_cpu, role},
     syscalls as call,
 };
 
-use super::{History, KEPT, LENGTH, Role, Side, Snapshot, Span, testing};
+use super::{History, KEPT, LENGTH, MOST_BYTES, Role, Side, Snapshot, Span, testing};
 use crate::{
     clock::{Piece, Request, RequestId, State, StateTimes},
     decode::{ConnId, Event, Routes, What},
+    probe::SyscallCount,
     units::{Ns, Pid, Tid},
 };
-
-/// What is promised in docs/dashboard.md.
-const MOST_BYTES: usize = 96 << 20;
 
 fn span(snapshot: &Snapshot) -> Span {
     Span::of(&snapshot.buckets, LENGTH)
@@ -26,24 +24,24 @@ fn times_by_state_sum_to_the_latencies() {
     let snapshot = testing::recorded(45);
     let span = span(&snapshot);
     // A request is over when the next one is read on its connection, or after a while: the last of each client is not.
-    assert_eq!(span.requests.count, 45_000 / 40 - testing::CLIENTS);
-    assert_eq!(span.requests.times.total(), span.requests.total);
-    assert_eq!(span.latencies.count(), span.requests.count);
-    let of_routes: u64 = span.routes.iter().map(|cell| cell.group.total).sum();
-    assert_eq!(of_routes, span.requests.total);
+    assert_eq!(span.sums.requests.count, 45_000 / 40 - testing::CLIENTS);
+    assert_eq!(span.sums.requests.times.total(), span.sums.requests.total);
+    assert_eq!(span.sums.latencies.count(), span.sums.requests.count);
+    let of_routes: u64 = span.sums.routes.iter().map(|cell| cell.group.total).sum();
+    assert_eq!(of_routes, span.sums.requests.total);
 }
 
 #[test]
 fn the_lock_and_the_database_are_named() {
     let snapshot = testing::recorded(45);
     let span = span(&snapshot);
-    let lock = span.locks.first().expect("a lock that was waited for");
-    assert_eq!(lock.address, testing::LOCK);
-    assert!(lock.waits.total > span.requests.times[State::Lock] * 9 / 10);
+    let lock = span.sums.locks.first().expect("a lock that was waited for");
+    assert_eq!(lock.place.address, testing::LOCK);
+    assert!(lock.waits.total > span.sums.requests.times[State::Lock] * 9 / 10);
     let called = snapshot.peers.iter().position(|peer| peer.side == Side::Called).unwrap();
     assert_eq!(&*snapshot.peers[called].name, "10.0.9.1:5432");
-    let cell = span.peers.iter().find(|cell| usize::from(cell.peer) == called).unwrap();
-    assert!(cell.exchanges.total > span.requests.times[State::Downstream] * 9 / 10);
+    let cell = span.sums.peers.iter().find(|cell| usize::from(cell.peer) == called).unwrap();
+    assert!(cell.exchanges.total > span.sums.requests.times[State::Downstream] * 9 / 10);
 }
 
 #[test]
@@ -54,6 +52,88 @@ fn threads_have_roles_and_lanes() {
     let last = snapshot.buckets.last().unwrap().number;
     let waited: f64 = (last - 20..last).map(|number| worker.lane.cell(number).share(Some(State::Lock))).sum();
     assert!(waited > 1.0, "{waited}");
+}
+
+/// Each wake-up counts for the thread that was woken and for the one that woke it.
+#[test]
+fn wake_ups_are_counted_on_both_sides() {
+    let snapshot = testing::recorded(30);
+    let all = 0..snapshot.buckets.last().unwrap().number + 1;
+    let sum = |count: fn(&super::Cell) -> u16| -> u64 {
+        let threads = snapshot.threads.iter();
+        threads
+            .map(|thread| all.clone().map(|number| u64::from(count(&thread.lane.cell(number)))).sum::<u64>())
+            .sum()
+    };
+    let span = span(&snapshot);
+    let (woken, woke) = (sum(|cell| cell.woken), sum(|cell| cell.woke));
+    assert_eq!(woken, span.sums.switches.voluntary, "every wait of the stream ends by a wake-up");
+    assert_eq!(
+        woke,
+        span.sums.locks.iter().map(|lock| lock.waits.count).sum::<u64>(),
+        "only locks are passed on by threads"
+    );
+}
+
+/// Of the chosen call every wait is in the histogram.
+#[test]
+fn lengths_of_waits_add_up() {
+    let snapshot = testing::recorded(45);
+    for call in span(&snapshot).sums.calls {
+        for blocked in [call.busy, call.idle] {
+            let rows: u64 = blocked.lengths.rows().iter().map(|(_, count)| count).sum();
+            assert_eq!(rows, blocked.waits.count);
+        }
+    }
+}
+
+/// Counts since the beginning become counts of each half second.
+#[test]
+fn traced_calls_count_when_they_are_made() {
+    let mut history = History::new(Ns(0));
+    let calls = |count| [SyscallCount { number: 3, count, errors: count / 10, ..SyscallCount::default() }];
+    for (second, count) in [(0, 100), (1, 150), (2, 150)] {
+        history.advance(Ns(second * 2 * LENGTH));
+        history.traced(&calls(count));
+    }
+    let mut snapshot = Snapshot::default();
+    history.tell(&mut snapshot);
+    let traced =
+        |bucket: usize| snapshot.buckets[bucket].sums.calls.first().and_then(|call| call.traced.as_ref());
+    assert_eq!(traced(0).map(|all| (all.count, all.errors)), Some((100, 10)));
+    assert_eq!(traced(2).map(|all| (all.count, all.errors)), Some((50, 5)));
+    assert!(traced(4).is_none());
+}
+
+/// A fork, another program, an end: each is told once.
+#[test]
+fn processes_that_come_and_go_are_told() {
+    let mut history = History::new(Ns(0));
+    let event = |pid: u32, what| Event {
+        at: Ns(5),
+        tid: Tid(pid),
+        pid: Pid(pid),
+        seq: 0,
+        missing: 0,
+        cpu: 0,
+        spun: 0,
+        what,
+    };
+    let born = |how, parent_pid| {
+        let mut comm = [0; 16];
+        comm[..5].copy_from_slice(b"nginx");
+        What::Thread(Thread { how, parent_pid, comm, ..Thread::default() })
+    };
+    history.event(&event(7, born(born::FOUND, 0)), None);
+    history.event(&event(8, born(born::NEW, 7)), None);
+    history.event(&event(8, born(born::EXEC, 8)), None);
+    assert_eq!(history.processes(), [Pid(7), Pid(8)]);
+    history.event(&event(7, What::ThreadEnd), None);
+    let turnover = history.turnover();
+    assert_eq!((turnover.forked, turnover.ended), (1, 1));
+    assert_eq!(turnover.words().as_deref(), Some("a process was forked, a process has ended"));
+    assert_eq!(turnover.executed, [(Pid(8), Arc::from("nginx"))]);
+    assert_eq!((history.processes(), history.turnover()), (vec![Pid(8)], super::Turnover::default()));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use whywait_ebpf::{
     syscalls as call,
 };
 
-use super::lanes::{Lane, Share};
+use super::lanes::{Count, Lane, Share};
 use crate::{
     clock::State,
     units::{Ns, Pid, Tid},
@@ -74,8 +74,6 @@ pub struct ThreadView {
     pub on_cpu: u64,
     /// Nanoseconds on a run queue without one.
     pub run_queue: u64,
-    /// Times that it woke another thread of the target.
-    pub woke: u64,
 }
 
 /// A thread as it is kept.
@@ -107,7 +105,6 @@ impl Thread {
             helped: 0,
             on_cpu: 0,
             run_queue: 0,
-            woke: 0,
         };
         Self { view, running: None, heard: at, accepts: false, polls: false }
     }
@@ -123,7 +120,11 @@ impl Thread {
         }
         let voluntary = interval.flags & off_cpu::VOLUNTARY != 0;
         if interval.flags & (off_cpu::BORN | off_cpu::CLIPPED) == 0 {
-            lane.switched(left.since(began), voluntary);
+            let how = if voluntary { Count::Voluntary } else { Count::Involuntary };
+            lane.count(left.since(began), how);
+            if voluntary && interval.woken != 0 {
+                lane.count(ready.since(began), Count::Woken);
+            }
         }
         lane.fill(left.since(began), ready.since(began), share);
         lane.fill(ready.since(began), at.since(began), Some(State::RunQueue));
@@ -148,6 +149,11 @@ impl Thread {
         // What it does from now on is told when it is over, or when somebody looks.
         self.view.now = None;
         ran_since
+    }
+
+    /// It ended a wait of a thread of the target.
+    pub fn woke(&mut self, began: Ns, at: Ns) {
+        Arc::make_mut(&mut self.view.lane).count(at.since(began), Count::Woke);
     }
 
     /// The view, with a role.
@@ -211,6 +217,14 @@ impl Threads {
         views.sort_by_key(|view| (view.pid, view.tid));
         views.extend(self.ended.iter().rev().cloned());
         views
+    }
+
+    /// Processes with a thread that has not ended, by their ids.
+    pub fn processes(&self) -> Vec<Pid> {
+        let mut pids: Vec<Pid> = self.by_tid.values().map(|thread| thread.view.pid).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids
     }
 
     /// Threads that found no room so far.

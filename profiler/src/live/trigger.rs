@@ -133,7 +133,7 @@ impl Armed {
         let why = match &self.trigger {
             Trigger::Quantile { percent, than } => {
                 let mut latencies = Latencies::default();
-                snapshot.buckets.iter().rev().take(BUCKETS).for_each(|b| latencies.merge(&b.latencies));
+                snapshot.buckets.iter().rev().take(BUCKETS).for_each(|b| latencies.merge(&b.sums.latencies));
                 let enough =
                     latencies.count() >= FEWEST && latencies.count() as f64 * (100.0 - percent) >= 100.0;
                 let time = latencies.quantile(percent / 100.0);
@@ -142,7 +142,7 @@ impl Armed {
             Trigger::Request { than } => {
                 // The last bucket goes on: it is looked at again when there is a longer one in it.
                 let fresh = snapshot.buckets.iter().filter(|bucket| bucket.begin >= self.seen);
-                let longest = fresh.map(|bucket| bucket.requests.max).max().unwrap_or(0);
+                let longest = fresh.map(|bucket| bucket.sums.requests.max).max().unwrap_or(0);
                 self.met = false;
                 if longest > *than
                     && let Some(last) = snapshot.buckets.last()
@@ -205,8 +205,8 @@ mod tests {
         let bucket = |(number, latencies): (u32, &&[u64])| {
             let mut bucket = Bucket::new(number, Ns(u64::from(number) * 500 * MS));
             for latency in *latencies {
-                bucket.requests.add(*latency, &StateTimes::default());
-                bucket.latencies.add(*latency);
+                bucket.sums.requests.add(*latency, &StateTimes::default());
+                bucket.sums.latencies.add(*latency);
             }
             Arc::new(bucket)
         };

@@ -20,6 +20,8 @@ pub(super) struct LockId(pub usize);
 
 /// Waiters and holders that are told apart.
 const MOST_THREADS: usize = 1024;
+/// Parts of a lock that are known by their places.
+const MOST_PARTS: usize = 32;
 /// Routes of a holder that are told apart.
 const MOST_ROUTES: usize = 8;
 /// Time-outs after the switch interval that make the lock of a Python process the interpreter's…
@@ -107,6 +109,8 @@ struct Votes {
 #[derive(Debug)]
 pub struct Lock {
     key: LockKey,
+    /// What turned out to be the same lock.
+    also: Vec<LockKey>,
     pid: Pid,
     name: Option<LockName>,
     blocked: u64,
@@ -127,6 +131,7 @@ impl Lock {
     pub(super) fn new(key: LockKey, pid: Pid) -> Self {
         Self {
             key,
+            also: Vec::new(),
             pid,
             name: None,
             blocked: 0,
@@ -233,8 +238,16 @@ impl Lock {
             && self.waiters.len() > 1
     }
 
+    /// This is the same lock.
+    pub(super) fn is_also(&mut self, key: LockKey) {
+        if self.also.len() < MOST_PARTS && key != self.key && !self.also.contains(&key) {
+            self.also.push(key);
+        }
+    }
+
     /// It turned out to be the same lock as another one.
     pub(super) fn absorb(&mut self, other: &Self) {
+        other.keys().for_each(|key| self.is_also(key));
         self.blocked += other.blocked;
         self.waits += other.waits;
         self.waited_ns += other.waited_ns;
@@ -260,6 +273,11 @@ impl Lock {
 
     pub(super) fn set_name(&mut self, name: LockName) {
         self.name = Some(name);
+    }
+
+    /// Where it is, and where its other parts are.
+    pub fn keys(&self) -> impl Iterator<Item = LockKey> + '_ {
+        std::iter::once(self.key).chain(self.also.iter().copied())
     }
 
     /// Where it is.

@@ -146,7 +146,9 @@ impl Locks {
         let known = self.ids.get(&key).copied().or_else(|| {
             // The two futexes of a glibc condition variable lie side by side.
             let others = key.beside(interval)?;
-            others.into_iter().find_map(|other| self.ids.get(&other).copied())
+            let id = others.into_iter().find_map(|other| self.ids.get(&other).copied())?;
+            self.table[id.0].is_also(key);
+            Some(id)
         });
         if known.is_some() || self.table.len() >= MOST_LOCKS {
             return known;

@@ -10,14 +10,14 @@ use crate::{
 
 /// The accept queues of a target.
 #[derive(Default)]
-pub struct Onlooker {
+pub struct AcceptQueues {
     /// The target's sockets that listen.
     inodes: HashSet<u64>,
     diag: Option<SockDiag>,
     backlogs: Backlogs,
 }
 
-impl Onlooker {
+impl AcceptQueues {
     /// The target's sockets are looked up anew, which reads the tables of all connections: not often. Returns the ports that it listens on.
     pub fn seek(&mut self, pids: &[Pid]) -> Vec<u16> {
         let open = sockets::open_tcp_sockets(pids);

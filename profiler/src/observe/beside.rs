@@ -1,6 +1,6 @@
 //! What is looked at beside the records while a window lasts, and made facts of.
 
-use super::{facts::Facts, neighbours, outside::Onlooker, pipeline::Pipeline};
+use super::{facts::Facts, neighbours::Neighbourhood, outside::ServingProcesses, pipeline::Pipeline};
 use crate::{
     platform::{proc, target::Resolved},
     probe::{AttachError, Outcome, Session},
@@ -11,8 +11,8 @@ use crate::{
 pub struct Beside {
     began: Ns,
     own_cpu_ns: u64,
-    processes: Onlooker,
-    neighbours: neighbours::Onlooker,
+    processes: ServingProcesses,
+    neighbours: Neighbourhood,
 }
 
 impl Beside {
@@ -21,8 +21,8 @@ impl Beside {
         Self {
             began,
             own_cpu_ns: proc::self_cpu_ns(),
-            processes: Onlooker::default(),
-            neighbours: neighbours::Onlooker::new(target),
+            processes: ServingProcesses::default(),
+            neighbours: Neighbourhood::new(target),
         }
     }
 
@@ -30,7 +30,7 @@ impl Beside {
     pub fn turn(&mut self, began: Ns, target: &[Pid]) {
         self.began = began;
         self.own_cpu_ns = proc::self_cpu_ns();
-        self.neighbours = neighbours::Onlooker::new(target);
+        self.neighbours = Neighbourhood::new(target);
     }
 
     /// Looks at what has changed; `fresh` are processes that have had a CPU for the first time.

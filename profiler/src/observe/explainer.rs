@@ -6,15 +6,18 @@ use std::{
 };
 
 use super::{facts::Facts, observation::Observation, pipeline::Pipeline};
+use whywait_ebpf::syscalls as call;
+
 use crate::{
+    clock::{State, WaitPlace},
     live::{KnownLock, Model, Release, Stack},
-    locks::{LockNames, Place},
+    locks::{Lock, LockKey, LockNames, Place},
     platform::yielding::never_preempt,
     report::{Explanation, explain, holders},
     ring::ReaderError,
     stacks::{Frame, Stacks},
     symbols::Symbols,
-    units::{Ns, Pid},
+    units::Ns,
 };
 
 /// Locks that are told by name.
@@ -22,8 +25,8 @@ const LOCKS: usize = 32;
 /// Stacks that are told.
 const STACKS: usize = 512;
 
-/// Stacks in which a lock was let go, of each lock.
-const RELEASES: usize = 8;
+/// Stacks in which a lock was let go, and in which it was waited for, of each lock.
+const STACKS_OF_LOCK: usize = 8;
 
 /// What a window was found to be.
 #[derive(Clone, Debug)]
@@ -114,14 +117,42 @@ fn told(stacks: &Stacks) -> Vec<Stack> {
     told
 }
 
-/// Where in the code a futex was let go.
-fn releases(stacks: &Stacks, pid: Pid, futex: u64) -> Vec<Release> {
-    let its = stacks.wakers.iter().filter(|waker| waker.pid == pid && waker.futex == futex);
-    let told = its.take(RELEASES).map(|waker| Release {
+/// Where in the code a lock was let go.
+fn releases(stacks: &Stacks, lock: &Lock) -> Vec<Release> {
+    let is_its = |pid, futex| {
+        let key = |pid| LockKey { pid, place: Place::Futex(futex) };
+        lock.keys().any(|own| own == key(Some(pid)) || own == key(None))
+    };
+    let its = stacks.wakers.iter().filter(|waker| is_its(waker.pid, waker.futex));
+    let told = its.take(STACKS_OF_LOCK).map(|waker| Release {
         count: waker.count,
         frames: waker.frames.iter().rev().map(Frame::text).collect(),
     });
     told.collect()
+}
+
+/// Where in the code requests waited for a lock. Semaphores, and files, are not told apart by stacks: they get those of all of their kind.
+fn waiters(stacks: &Stacks, lock: &Lock) -> Vec<Stack> {
+    let is_at = |at: &WaitPlace, key: LockKey| {
+        key.pid.is_none_or(|pid| pid == at.pid)
+            && match key.place {
+                Place::Futex(address) => at.futex == address,
+                Place::Semaphores(_) => matches!(at.syscall, call::SEMOP | call::SEMTIMEDOP),
+                Place::File(_) => matches!(at.syscall, call::FLOCK | call::FCNTL),
+                Place::Latches => false,
+            }
+    };
+    let its = stacks.waiters.iter().filter(|waiter| lock.keys().any(|key| is_at(&waiter.place, key)));
+    let mut told: Vec<Stack> = its
+        .map(|waiter| Stack {
+            state: State::Lock,
+            frames: waiter.frames.iter().rev().map(Frame::text).collect(),
+            micros: waiter.time_us,
+        })
+        .collect();
+    told.sort_by(|a, b| b.micros.total_cmp(&a.micros));
+    told.truncate(STACKS_OF_LOCK);
+    told
 }
 
 /// Locks, as far as they are shown.
@@ -130,18 +161,20 @@ fn known(observation: &Observation) -> Vec<KnownLock> {
         observation.pipeline.locks().iter().filter(|lock| lock.request_ns() > 0.0).collect();
     locks.sort_by(|a, b| b.request_ns().total_cmp(&a.request_ns()));
     let known = locks.into_iter().take(LOCKS).map(|lock| {
-        let address = match lock.key().place {
+        let address = |key: LockKey| match key.place {
             Place::Futex(address) | Place::Semaphores(address) | Place::File(address) => address,
             Place::Latches => 0,
         };
         KnownLock {
             pid: lock.pid(),
-            address,
+            is_shared: lock.key().pid.is_none(),
+            addresses: lock.keys().map(address).collect(),
             kind: lock.kind().id(),
             name: lock.name().map(|name| name.text.clone()),
             held: lock.held().doing,
             holders: holders(observation, lock),
-            releases: releases(&observation.stacks, lock.pid(), address),
+            releases: releases(&observation.stacks, lock),
+            waiters: waiters(&observation.stacks, lock),
         }
     });
     known.collect()

@@ -84,8 +84,7 @@ impl Facts {
                 &earlier.syscalls,
                 |call| call.number,
                 |call, before| {
-                    call.count = call.count.saturating_sub(before.count);
-                    call.total_ns = call.total_ns.saturating_sub(before.total_ns);
+                    *call = call.since(before);
                     call.count > 0
                 },
             ),
@@ -173,13 +172,17 @@ mod tests {
         LockWaits { pid: 7, address, count, total_ns, max_ns }
     }
 
+    fn call(count: u64, total_ns: u64) -> SyscallCount {
+        SyscallCount { number: 3, count, total_ns, ..SyscallCount::default() }
+    }
+
     #[test]
     fn a_window_has_only_what_happened_in_it() {
         let before = Facts {
             futexes: vec![futex(0x10, 5, 500, 200), futex(0x20, 1, 9, 9), futex(0x30, 2, 70, 60)],
             run_queue: vec![4, 0, 1],
             counters: Counters { sent: 100, no_state: 1, ..Counters::default() },
-            syscalls: vec![SyscallCount { number: 3, count: 10, total_ns: 90 }],
+            syscalls: vec![call(10, 90)],
             ..Facts::default()
         };
         let after = Facts {
@@ -191,7 +194,7 @@ mod tests {
             ],
             run_queue: vec![4, 2, 1],
             counters: Counters { sent: 130, no_state: 1, ..Counters::default() },
-            syscalls: vec![SyscallCount { number: 3, count: 14, total_ns: 130 }],
+            syscalls: vec![call(14, 130)],
             ..Facts::default()
         };
         let window = after.clone().since(&before);
@@ -200,7 +203,7 @@ mod tests {
         assert_eq!(window.futexes, expected);
         assert_eq!(window.run_queue, [0, 2, 0]);
         assert_eq!((window.counters.sent, window.counters.no_state), (30, 0));
-        assert_eq!(window.syscalls, [SyscallCount { number: 3, count: 4, total_ns: 40 }]);
+        assert_eq!(window.syscalls, [call(4, 40)]);
     }
 
     /// A kernel lock that is met in two system calls is two entries.

@@ -12,7 +12,7 @@ use crossbeam_channel::RecvTimeoutError;
 use whywait_ebpf::abi::{OffCpu, off_cpu};
 
 use super::{
-    backlogs,
+    backlogs::AcceptQueues,
     beside::Beside,
     explainer::Explainer,
     facts::Facts,
@@ -21,7 +21,7 @@ use super::{
     run::{GRACE, ObserveError, add_children, attach, ended, join_late},
 };
 use crate::{
-    live::{Health, History, Lost, Note, Snapshot, Status, Target, Told},
+    live::{Health, History, Lost, Note, Snapshot, Status, Target, Told, Turnover},
     platform::{
         clock::monotonic,
         proc,
@@ -37,6 +37,8 @@ use crate::{
 
 /// How often losses, the target and what is silent are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between two notes of processes that were forked or ended is at least this much time.
+const TURNOVER: Duration = Duration::from_secs(30);
 /// How often somebody new is looked for while the target is gone.
 const SEEK: Duration = Duration::from_millis(250);
 /// The reader hands on what there is within a fraction of this: nothing came, so nothing is on its way.
@@ -89,7 +91,7 @@ struct Run {
     known_loss: u64,
     cost: Cost,
     beside: Beside,
-    backlogs: backlogs::Onlooker,
+    backlogs: AcceptQueues,
     found: Vec<&'static str>,
     symbols: Symbols,
     explainer: Explainer,
@@ -100,6 +102,9 @@ struct Run {
     tapes: Tapes,
     /// When its listening sockets were looked up last.
     ports_at: Option<Instant>,
+    /// What became of processes since that was told last, and when it was.
+    turnover: Turnover,
+    turnover_at: Option<Instant>,
 }
 
 /// CPU time of whywait itself.
@@ -127,6 +132,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
     (plan.attached)();
     log::info!("attached to {}", shown.target.command);
     shown.health.capabilities = capabilities(&session);
+    shown.health.syscalls = session.mode().syscalls;
     shown.health.sockets_by_syscall = session.mode().sockets_by_syscall;
     for (hook, gives, why) in &shown.health.capabilities {
         if let Some(why) = why {
@@ -149,7 +155,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         known_loss: 0,
         cost,
         beside,
-        backlogs: backlogs::Onlooker::default(),
+        backlogs: AcceptQueues::default(),
         found: Vec::new(),
         symbols: Symbols::new(),
         explainer: Explainer::start()?,
@@ -157,6 +163,8 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         before: Facts { end: began, ..Facts::default() },
         tapes,
         ports_at: None,
+        turnover: Turnover::default(),
+        turnover_at: None,
     };
     let frame = Duration::from_secs(1) / plan.fps.max(1);
     let (mut next_frame, mut next_look, mut heard) = (Instant::now(), Instant::now(), Instant::now());
@@ -276,6 +284,7 @@ impl Run {
         self.tapes.fresh(&fresh, &self.pipeline);
         self.look_at_losses()?;
         join_late(&self.spec, &mut self.target, &mut self.session)?;
+        self.look_at_processes();
         self.look_at_target()?;
         self.look_at_silent(now);
         self.look_at_cost();
@@ -283,12 +292,12 @@ impl Run {
         if let Some(history) = self.pipeline.history() {
             self.shown.health.history_bytes = history.bytes();
         }
-        self.shown.syscalls = if self.session.mode().syscalls {
-            let counts = self.session.syscalls()?.into_iter();
-            counts.map(|call| (call.number, call.count, call.total_ns)).collect()
-        } else {
-            Vec::new()
-        };
+        if self.session.mode().syscalls {
+            let counts = self.session.syscalls()?;
+            if let Some(history) = self.pipeline.history() {
+                history.traced(&counts);
+            }
+        }
         Ok(())
     }
 
@@ -342,10 +351,58 @@ impl Run {
         Ok(())
     }
 
+    /// Processes are forked, end, execute other programs.
+    fn look_at_processes(&mut self) {
+        let Some(history) = self.pipeline.history() else { return };
+        self.turnover.merge(history.turnover());
+        for (pid, name) in std::mem::take(&mut self.turnover.executed) {
+            if *name == *self.target.command || !self.target.pids.contains(&pid) {
+                continue;
+            }
+            let before = if self.target.pids.first() == Some(&pid) {
+                self.ports_at = None;
+                std::mem::replace(&mut self.target.command, name.to_string())
+            } else {
+                "a process".to_owned()
+            };
+            self.say(format!("{before} ({pid}) executes {name} now"), "");
+        }
+        // A server with a process for each request does so all the time.
+        if self.turnover_at.is_none_or(|at| at.elapsed() >= TURNOVER)
+            && let Some(words) = std::mem::take(&mut self.turnover).words()
+        {
+            self.turnover_at = Some(Instant::now());
+            self.say(words, "");
+        }
+    }
+
+    /// All that were named have ended, as those do that fork a server and leave it alone. Whether others of their processes go on: they are
+    /// the target now.
+    fn goes_on_in_others(&mut self) -> bool {
+        let Some(history) = self.pipeline.history().filter(|_| self.spec.children) else { return false };
+        let mut heirs = history.processes();
+        heirs.retain(|pid| proc::is_running(*pid));
+        let Some(first) = heirs.first().copied() else { return false };
+        if !self.target.pids.iter().any(|pid| proc::is_running(*pid)) {
+            let before = self.target.command.clone();
+            if let Ok(name) = proc::command_name(first) {
+                self.target.command = name;
+            }
+            self.target.pids = heirs;
+            self.ports_at = None;
+            self.say(format!("{before} has ended; {} (process {first}) goes on", self.target.command), "");
+            self.shown.target = shown_target(&self.target);
+        }
+        true
+    }
+
     /// The target may have ended, or somebody may have taken its place.
     fn look_at_target(&mut self) -> Result<(), ObserveError> {
         match &self.status {
             Status::Watching if ended(&mut self.target) => {
+                if self.goes_on_in_others() {
+                    return Ok(());
+                }
                 let whom = match (&self.follow, self.spec.port, &self.spec.cgroup) {
                     (Some(name), _, _) => Some(format!("a process named {name}")),
                     (None, Some(port), _) => Some(format!("somebody on port {port}")),

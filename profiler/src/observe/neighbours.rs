@@ -44,7 +44,7 @@ struct Seen {
 
 /// What was seen so far.
 #[derive(Debug)]
-pub struct Onlooker {
+pub struct Neighbourhood {
     names: HashMap<Pid, String>,
     seen: BTreeMap<Pid, Seen>,
     last_look: Option<Instant>,
@@ -55,7 +55,7 @@ pub struct Onlooker {
     outside: Outside,
 }
 
-impl Onlooker {
+impl Neighbourhood {
     /// Begins the window: notes the names of all processes, and how much the target has been throttled so far.
     pub fn new(target: &[Pid]) -> Self {
         let names = proc::all_processes().into_iter().take(MOST_NAMES);

@@ -31,13 +31,13 @@ const STACK_SWITCHERS: [&str; 5] = ["greenlet", "boost_context", "boost_coroutin
 
 /// What was seen so far.
 #[derive(Debug, Default)]
-pub struct Onlooker {
+pub struct ServingProcesses {
     looks: BTreeMap<Pid, (u32, Instant)>,
     idle: BTreeSet<Pid>,
     outside: Outside,
 }
 
-impl Onlooker {
+impl ServingProcesses {
     /// Looks at processes that serve and have not been looked at often enough, and at others of the target.
     pub fn tick(&mut self, behaviour: &Behaviour) {
         let now = Instant::now();

@@ -30,6 +30,8 @@ pub struct Region {
     pub rights: String,
     /// Where in the file it begins.
     pub offset: u64,
+    /// Number of the file's inode; 0 for anonymous memory.
+    pub inode: u64,
     /// The mapped file, as the process sees it, or a name such as `[heap]`; empty for anonymous memory.
     pub name: String,
 }
@@ -43,6 +45,11 @@ impl Region {
     /// Other processes may see what is written to it.
     pub fn is_shared(&self) -> bool {
         self.rights.ends_with('s')
+    }
+
+    /// What lies there may be executed.
+    pub fn is_executable(&self) -> bool {
+        self.rights.contains('x')
     }
 
     /// A file is mapped there.
@@ -80,13 +87,15 @@ fn parse_line(line: &str) -> Option<Region> {
     let mut fields = rest.splitn(5, ' ');
     let rights = fields.next()?.to_owned();
     let offset = fields.next()?;
+    let inode = fields.nth(1)?;
     let hex = |digits| u64::from_str_radix(digits, 16).ok();
     Some(Region {
         from: hex(from)?,
         to: hex(to)?,
         rights,
         offset: hex(offset)?,
-        name: fields.nth(2).unwrap_or_default().trim().to_owned(),
+        inode: inode.parse().ok()?,
+        name: fields.next().unwrap_or_default().trim().to_owned(),
     })
 }
 
@@ -100,7 +109,7 @@ fn summary(regions: &[Region]) -> Mappings {
             region.rights == "rw-p" && anonymous && size >= STACK && guard_ends == Some(region.from),
         );
         guard_ends = (region.rights == "---p" && anonymous && size <= GUARD).then_some(region.to);
-        if region.rights.contains('x')
+        if region.is_executable()
             && region.is_file()
             && let Some(file) = region.name.rsplit('/').next()
         {

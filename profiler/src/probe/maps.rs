@@ -5,7 +5,10 @@ use aya::{
     maps::{HashMap, Map, MapError, PerCpuArray, PerCpuHashMap},
 };
 use serde::{Deserialize, Serialize};
-use whywait_ebpf::abi::{self, counter, kind};
+use whywait_ebpf::{
+    abi::{self, counter, kind},
+    hist::POWERS,
+};
 
 /// Records that found no room in the ring, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +66,7 @@ impl Counters {
 
 /// System calls by number: calls and their time in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SyscallCount {
     /// Number of the system call.
     pub number: u32,
@@ -70,6 +74,37 @@ pub struct SyscallCount {
     pub count: u64,
     /// Nanoseconds between their entries and returns.
     pub total_ns: u64,
+    /// Of the calls, those that returned an error.
+    pub errors: u64,
+    /// Calls by their time, see [`whywait_ebpf::hist::power`].
+    pub by_time: [u64; POWERS],
+}
+
+impl SyscallCount {
+    /// What came after `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut later = Self {
+            count: self.count.saturating_sub(earlier.count),
+            total_ns: self.total_ns.saturating_sub(earlier.total_ns),
+            errors: self.errors.saturating_sub(earlier.errors),
+            ..*self
+        };
+        for (calls, before) in later.by_time.iter_mut().zip(earlier.by_time) {
+            *calls = calls.saturating_sub(before);
+        }
+        later
+    }
+
+    /// Adds the calls of another one.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.total_ns += other.total_ns;
+        self.errors += other.errors;
+        for (calls, more) in self.by_time.iter_mut().zip(other.by_time) {
+            *calls += more;
+        }
+    }
 }
 
 /// Waits on one futex, or for one kernel lock.
@@ -168,6 +203,10 @@ pub(super) fn syscalls(ebpf: &Ebpf) -> Result<Vec<SyscallCount>, MapError> {
         for value in values?.iter() {
             sum.count += value.0.count;
             sum.total_ns += value.0.total;
+            sum.errors += value.0.errors;
+            for (sum, calls) in sum.by_time.iter_mut().zip(value.0.by_time) {
+                *sum += calls;
+            }
         }
         if sum.count > 0 {
             counts.push(sum);

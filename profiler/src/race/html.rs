@@ -12,6 +12,7 @@ use super::{
     row::Row,
     text::label,
 };
+use crate::markup::escaped;
 
 /// Colours and tables of a page.
 pub const PAGE_STYLE: &str = include_str!("html/style.css");
@@ -163,9 +164,4 @@ fn user(row: &Row) -> f64 {
 
 fn kernel(row: &Row) -> f64 {
     row.per_request.cpu_kernel_us.unwrap_or(0.0)
-}
-
-/// A text from outside as HTML.
-pub fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -21,7 +21,7 @@ pub mod usage;
 
 pub use check::Difference;
 pub use csv::write_csv;
-pub use html::{PAGE_STYLE, escaped, write_html};
+pub use html::{PAGE_STYLE, write_html};
 pub use perf::{PerfCounters, PerfCounts};
 pub use report::{Conditions, Failed, Race};
 pub use row::{Counts, Measured, Row};

@@ -6,10 +6,12 @@ mod known;
 mod names;
 mod profile;
 mod report;
+mod tree;
 
 pub use folded::{folded_frames, write_folded};
 pub use frame::{Frame, Place, brief};
 pub use known::{KnownWait, known_wait};
 pub use names::{Addresses, NameTable, Named};
 pub use profile::{Counts, Profile};
-pub use report::{Code, Hot, Stacks, StateStacks, Waker};
+pub use report::{Code, Hot, Stacks, StateStacks, Waiter, Waker};
+pub use tree::{Placed, Tree};

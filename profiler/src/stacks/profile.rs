@@ -138,6 +138,7 @@ impl Profile {
             State::ALL.into_iter().zip(slices.iter()).map(move |(state, slice)| (state, route, slice))
         })
     }
+
     /// Stacks of those who ended waits for a futex, by how often they did.
     pub(super) fn wakers(&self) -> impl Iterator<Item = (Pid, u64, &FxHashMap<StackId, u64>)> {
         self.wakers.iter().map(|((pid, futex), stacks)| (*pid, *futex, stacks))
@@ -151,16 +152,32 @@ impl Profile {
             *times.entry(*id).or_default() += slice.time as f64 * *count as f64 / samples as f64;
         }
         for (place, waits) in &slice.waits {
-            let own = Some(&waits.stacks).filter(|stacks| !stacks.is_empty());
-            let elsewhere =
-                || self.places.get(place).or_else(|| self.calls.get(&(place.syscall, place.futex)));
-            let Some(known) = own.or_else(elsewhere) else { continue };
-            let sum: u64 = known.values().sum();
-            for (id, time) in known.iter().filter(|_| sum > 0) {
-                *times.entry(*id).or_default() += waits.time as f64 * *time as f64 / sum as f64;
-            }
+            self.share_out(place, waits, &mut times);
         }
         times
+    }
+
+    /// Nanoseconds that requests waited for locks in each place, by stack; longest waits first.
+    pub(super) fn lock_waits(&self) -> Vec<(WaitPlace, FxHashMap<StackId, f64>)> {
+        let mut places: Vec<_> = self.all[State::Lock as usize].waits.iter().collect();
+        places.sort_by_key(|(place, waits)| (std::cmp::Reverse(waits.time), **place));
+        let of = |(place, waits): (&WaitPlace, &Waits)| {
+            let mut times = FxHashMap::default();
+            self.share_out(place, waits, &mut times);
+            (*place, times)
+        };
+        places.into_iter().map(of).collect()
+    }
+
+    /// Gives the time of the waits in a place to the stacks that they were, or could have been, in.
+    fn share_out(&self, place: &WaitPlace, waits: &Waits, times: &mut FxHashMap<StackId, f64>) {
+        let own = Some(&waits.stacks).filter(|stacks| !stacks.is_empty());
+        let elsewhere = || self.places.get(place).or_else(|| self.calls.get(&(place.syscall, place.futex)));
+        let Some(known) = own.or_else(elsewhere) else { return };
+        let sum: u64 = known.values().sum();
+        for (id, time) in known.iter().filter(|_| sum > 0) {
+            *times.entry(*id).or_default() += waits.time as f64 * *time as f64 / sum as f64;
+        }
     }
 
     /// Stacks of the waits in a place, in requests or not, with their time in nanoseconds.
@@ -307,6 +324,27 @@ mod tests {
         let profile = profile(&events);
         assert_eq!(times(&profile, State::Lock, Some("GET /b")).keys().collect::<Vec<_>>(), [&second]);
         assert_eq!(times(&profile, State::Lock, None).len(), 2);
+    }
+
+    /// Waits for one lock do not colour another one's stacks.
+    #[test]
+    fn locks_keep_their_own_stacks() {
+        let [first, second] = ids();
+        let mut events = begin();
+        for (base, futex, id) in [(1_000, 0x77, first), (2_000, 0x99, second)] {
+            let What::OffCpu(wait) = wait(base + 200, base + 500).what else { unreachable!() };
+            let wait = OffCpu { args: [futex, 0, 0], ..wait };
+            events.extend([
+                socket(base + 100, op::RECV, Some("GET /a")),
+                stack(base + 200, Taken::OffCpu, id),
+                event(base + 500, What::OffCpu(wait)),
+                socket(base + 600, op::SEND, None),
+            ]);
+        }
+        let waits = profile(&events).lock_waits();
+        let stacks: Vec<(u64, Vec<StackId>)> =
+            waits.iter().map(|(place, times)| (place.futex, times.keys().copied().collect())).collect();
+        assert_eq!(stacks, [(0x77, vec![first]), (0x99, vec![second])]);
     }
 
     /// Three samples stand for the time on the CPU, whatever lay between them.

@@ -71,6 +71,22 @@ pub struct Waker {
     pub count: u64,
 }
 
+/// A stack in which requests waited for a lock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waiter {
+    /// Where they waited.
+    pub place: WaitPlace,
+    /// Innermost first.
+    pub frames: Vec<Frame>,
+    /// Microseconds of all requests.
+    pub time_us: f64,
+}
+
+/// Places of locks whose waiters are told.
+const MOST_LOCKS: usize = 64;
+/// Stacks of each.
+const MOST_WAITERS: usize = 8;
+
 /// What a run says about its stacks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stacks {
@@ -78,6 +94,8 @@ pub struct Stacks {
     pub states: Vec<StateStacks>,
     /// Most wake-ups first.
     pub wakers: Vec<Waker>,
+    /// By place, those in which requests waited longest first; of each place most time first.
+    pub waiters: Vec<Waiter>,
     /// How many stacks were taken.
     pub counts: Counts,
     /// Microseconds, in all profiles of all requests, of stacks whose callers could not be found.
@@ -145,6 +163,17 @@ impl Stacks {
         stacks.wakers.sort_by(|a, b| {
             b.count.cmp(&a.count).then_with(|| (a.pid, a.futex, &a.frames).cmp(&(b.pid, b.futex, &b.frames)))
         });
+        for (place, times) in profile.lock_waits().into_iter().take(MOST_LOCKS) {
+            let mut by_name: BTreeMap<Vec<Frame>, f64> = BTreeMap::new();
+            for (id, nanos) in times {
+                *by_name.entry(names.of(id).0).or_default() += nanos / 1e3;
+            }
+            let mut its: Vec<Waiter> =
+                by_name.into_iter().map(|(frames, time_us)| Waiter { place, frames, time_us }).collect();
+            its.sort_by(|a, b| b.time_us.total_cmp(&a.time_us));
+            its.truncate(MOST_WAITERS);
+            stacks.waiters.extend(its);
+        }
         for place in profile.places() {
             let most = profile.stacks_at(place).max_by_key(|(_, time)| *time);
             if let Some(known) = most.and_then(|(id, _)| known_wait(&names.of(id).0)) {

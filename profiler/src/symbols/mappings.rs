@@ -2,9 +2,10 @@
 
 use std::{path::PathBuf, time::Instant};
 
-use procfs::process::{MMPermissions, MMapPath, Process};
-
-use crate::units::Pid;
+use crate::{
+    platform::mappings::{Region, regions},
+    units::Pid,
+};
 
 /// What an executable mapping is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,18 +44,18 @@ pub struct Mappings {
 impl Mappings {
     /// Reads them; `None` when the process is gone or may not be read.
     pub fn of(pid: Pid) -> Option<Self> {
-        let maps = Process::new(i32::try_from(pid.0).ok()?).and_then(|process| process.maps()).ok()?;
-        let list: Vec<Mapping> = maps
+        let list: Vec<Mapping> = regions(pid)
+            .ok()?
             .into_iter()
-            .filter(|map| map.perms.contains(MMPermissions::EXECUTE))
-            .map(|map| {
-                let source = match map.pathname {
-                    MMapPath::Path(path) => Source::File(without_mark(path)),
-                    MMapPath::Vdso => Source::Vdso,
+            .filter(Region::is_executable)
+            .map(|region| {
+                let source = match region.name.as_str() {
+                    "[vdso]" => Source::Vdso,
+                    path if region.is_file() => Source::File(without_mark(path)),
                     _ => Source::Memory,
                 };
-                let (start, end) = map.address;
-                Mapping { start, end, offset: map.offset, inode: map.inode, source }
+                let Region { from: start, to: end, offset, inode, .. } = region;
+                Mapping { start, end, offset, inode, source }
             })
             .collect();
         (!list.is_empty()).then(|| Self { list, read: Instant::now() })
@@ -73,11 +74,8 @@ impl Mappings {
 }
 
 /// The path of a deleted file as it was.
-fn without_mark(path: PathBuf) -> PathBuf {
-    match path.to_str().and_then(|text| text.strip_suffix(" (deleted)")) {
-        Some(plain) => PathBuf::from(plain),
-        None => path,
-    }
+fn without_mark(path: &str) -> PathBuf {
+    PathBuf::from(path.strip_suffix(" (deleted)").unwrap_or(path))
 }
 
 #[cfg(test)]

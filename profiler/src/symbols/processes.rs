@@ -102,7 +102,10 @@ impl Symbols {
     /// Names at an address of a process, and where that is.
     fn at(&mut self, pid: Pid, address: u64) -> Vec<Frame> {
         let nameless = |place| vec![Frame { name: None, place }];
-        let Some(process) = self.processes.get(&pid).and_then(Option::as_ref) else {
+        // Whoever names stacks need not be the one who walked them.
+        let known = self.processes.get(&pid).and_then(Option::as_ref);
+        let known = known.filter(|process| process.mappings.at(address).is_some()).map(Rc::clone);
+        let Some(process) = known.or_else(|| self.process(pid, address)) else {
             return nameless(Place::Memory);
         };
         let Some(mapping) = process.mappings.at(address) else { return nameless(Place::Memory) };

@@ -3,7 +3,7 @@
 use super::view::View;
 use crate::{
     clock::{State, StateTimes},
-    live::{Group, Side, Status},
+    live::{Group, LockCell, Side, Status},
     report::{Breakdown, causes},
     units::{fmt_count, fmt_percent, fmt_us, rounded},
 };
@@ -27,7 +27,7 @@ pub fn answer(view: &View) -> String {
             format!(" {are} for {}.", fmt_us(oldest as f64 / 1e3))
         }
     };
-    if span.requests.count == 0 {
+    if span.sums.requests.count == 0 {
         return match snapshot.status {
             Status::Attaching => "Attaching…".to_owned(),
             Status::Ended => "The server has ended.".to_owned(),
@@ -35,21 +35,24 @@ pub fn answer(view: &View) -> String {
             Status::Watching => format!("No request was answered in the {words}.{open}"),
         };
     }
-    let mean = span.requests.total as f64 / span.requests.count as f64 / 1e3;
-    let mut sentences =
-        vec![format!("A request takes {}, of which {}.", fmt_us(mean), causes(&breakdown(&span.requests)))];
-    let slow = if span.slow.count > 0 { &span.slow } else { &span.requests };
-    if span.slow.count > 0 {
+    let mean = span.sums.requests.total as f64 / span.sums.requests.count as f64 / 1e3;
+    let mut sentences = vec![format!(
+        "A request takes {}, of which {}.",
+        fmt_us(mean),
+        causes(&breakdown(&span.sums.requests))
+    )];
+    let slow = if span.sums.slow.count > 0 { &span.sums.slow } else { &span.sums.requests };
+    if span.sums.slow.count > 0 {
         let took = slow.total as f64 / slow.count as f64 / 1e3;
         sentences.push(format!("The slowest take {}, of which {}.", fmt_us(took), causes(&breakdown(slow))));
     }
-    for (state, share) in largest(slow).into_iter().chain(largest(&span.requests)).take(1) {
+    for (state, share) in largest(slow).into_iter().chain(largest(&span.sums.requests)).take(1) {
         if let Some(why) = evidence(view, state, share) {
             sentences.push(why);
         }
     }
     // An open request is news only when it is older than any answered one.
-    if snapshot.oldest.is_some_and(|oldest| oldest > span.requests.max.max(1_000_000_000)) {
+    if snapshot.oldest.is_some_and(|oldest| oldest > span.sums.requests.max.max(1_000_000_000)) {
         sentences.push(open.trim_start().to_owned());
     }
     sentences.join(" ")
@@ -93,12 +96,14 @@ fn evidence(view: &View, state: State, _share: f64) -> Option<String> {
     let span = &view.span;
     match state {
         State::Lock => {
-            let lock = span.locks.first()?;
-            let waited: u64 = span.locks.iter().map(|lock| lock.waits.total).sum();
+            let is_told = |lock: &&LockCell| lock.place.kernel.is_none() && lock.place.pid.0 != 0;
+            let own = || span.sums.locks.iter().filter(|lock| lock.place.kernel.is_none());
+            let lock = own().find(is_told)?;
+            let waited: u64 = own().map(|lock| lock.waits.total).sum();
             let share = fmt_percent(lock.waits.total as f64 / waited.max(1) as f64);
             Some(format!(
                 "One lock ({:#x}) makes {share} of these waits, with up to {} threads in line.",
-                lock.address, lock.at_once
+                lock.place.address, lock.at_once
             ))
         }
         State::Downstream => {
@@ -106,14 +111,13 @@ fn evidence(view: &View, state: State, _share: f64) -> Option<String> {
                 let peer = view.snapshot.peers.get(usize::from(place));
                 peer.filter(|peer| peer.side == Side::Called)
             };
-            let (peer, cell) = span.peers.iter().find_map(|cell| Some((called(cell.peer)?, cell)))?;
+            let (peer, cell) = span.sums.peers.iter().find_map(|cell| Some((called(cell.peer)?, cell)))?;
             let mean = cell.exchanges.total as f64 / cell.exchanges.count.max(1) as f64 / 1e3;
             Some(format!("{} answers in {} in the mean.", peer.name, fmt_us(mean)))
         }
         State::RunQueue => {
-            let ran: u64 = span.cpus.iter().sum();
-            let cpus = ran as f64 / 1e9 / span.seconds.max(1e-9);
-            let own = span.switches.involuntary;
+            let cpus = span.on_cpus();
+            let own = span.sums.switches.involuntary;
             Some(format!(
                 "Its threads ran on {cpus:.2} CPUs in the mean and lost the CPU {} times a second: \
                  {} has too little CPU.",

@@ -13,10 +13,7 @@ use super::{
     theme::Theme,
     view::{View, ZOOM},
 };
-use crate::{
-    live::{Kept, Snapshot},
-    units::Pid,
-};
+use crate::live::{Kept, LockPlace, Snapshot};
 
 /// Buckets that a large step goes through time: half a minute.
 const LARGE: usize = 60;
@@ -34,8 +31,8 @@ pub enum Overlay {
     Explanation,
     /// One request.
     Request(Arc<Kept>),
-    /// The lock of a process, at an address.
-    Lock(Pid, u64),
+    /// One lock.
+    Lock(LockPlace),
 }
 
 /// What the terminal's side has to do.

@@ -1,5 +1,7 @@
 //! What is around a screen: header, tabs, footer; and what is laid over it: help, explanation.
 
+use std::collections::BTreeSet;
+
 use super::{
     app::{App, Overlay},
     canvas::{Canvas, wrap},
@@ -10,8 +12,8 @@ use super::{
 };
 use crate::{
     clock::State,
-    live::{Snapshot, Status},
-    units::{fmt_count, fmt_percent, fmt_us},
+    live::{Note, Snapshot, Status},
+    units::{Pid, fmt_count, fmt_percent, fmt_us},
 };
 
 /// Columns and rows below which nothing sensible can be shown.
@@ -40,8 +42,8 @@ pub fn draw(app: &App, canvas: &mut Canvas) -> Rows {
             let count = super::screens::draw_request(kept, view.snapshot, app.scroll, &mut part);
             Rows { count, ..Rows::default() }
         }
-        Some(Overlay::Lock(pid, address)) => {
-            let count = super::screens::draw_lock((*pid, *address), &view, app.scroll, &mut part);
+        Some(Overlay::Lock(place)) => {
+            let count = super::screens::draw_lock(*place, &view, app.scroll, &mut part);
             Rows { count, ..Rows::default() }
         }
         Some(Overlay::Help) => Rows { count: help(app.scroll, &mut part), ..Rows::default() },
@@ -57,8 +59,10 @@ pub fn draw(app: &App, canvas: &mut Canvas) -> Rows {
 fn who(snapshot: &Snapshot) -> String {
     let target = &snapshot.target;
     let mut facts: Vec<String> = target.pids.first().map(ToString::to_string).into_iter().collect();
-    if target.pids.len() > 1 {
-        facts[0] = format!("{} and {} more", facts[0], target.pids.len() - 1);
+    let alive = snapshot.threads.iter().filter(|thread| thread.ended.is_none());
+    let processes = alive.map(|thread| thread.pid).collect::<BTreeSet<Pid>>().len();
+    if processes > 1 {
+        facts.push(format!("{processes} processes"));
     }
     if let Some(port) = target.ports.first() {
         facts.push(format!("port {port}"));
@@ -140,14 +144,21 @@ fn tabs(chosen: Screen, canvas: &mut Canvas) {
     }
 }
 
+/// How long it is told that something happened to the target, in nanoseconds.
+const NEWS: u64 = 10_000_000_000;
+
 /// What was said last, above row `bottom`; returns how many rows it takes.
 fn note(view: &View, canvas: &mut Canvas, bottom: u16) -> u16 {
     let until = view.buckets.last().map_or(view.snapshot.at, |last| last.begin.plus(crate::live::LENGTH));
-    let Some(note) = view.snapshot.notes.iter().rev().find(|note| note.at <= until && !note.text.is_empty())
-    else {
-        return 0;
+    // What happened to the target is news for a while; what is to be seen is said until something else is.
+    let is_shown = |note: &&Note| note.at <= until && (!note.text.is_empty() || until.since(note.at) < NEWS);
+    let Some(note) = view.snapshot.notes.iter().rev().find(is_shown) else { return 0 };
+    let text = if note.text.is_empty() {
+        format!("▲ {}", note.title)
+    } else {
+        format!("▲ {}: {}", note.title, note.text)
     };
-    let lines = wrap(&format!("▲ {}: {}", note.title, note.text), usize::from(canvas.width()));
+    let lines = wrap(&text, usize::from(canvas.width()));
     let rows = u16::try_from(lines.len()).unwrap_or(1).min(3);
     for (y, line) in (bottom.saturating_sub(rows)..bottom).zip(&lines) {
         canvas.text(0, y, line, canvas.theme.key());

@@ -5,6 +5,7 @@ mod connections;
 mod flame;
 mod health;
 mod heat;
+mod histogram;
 mod lock;
 mod locks;
 mod models;
@@ -124,9 +125,7 @@ impl Screen {
     pub fn open(self, view: &View) -> Option<Overlay> {
         match self {
             Self::Requests => requests::listed(view).get(view.chosen).cloned().map(Overlay::Request),
-            Self::Locks => {
-                locks::listed(view).get(view.chosen).map(|(lock, _)| Overlay::Lock(lock.pid, lock.address))
-            }
+            Self::Locks => locks::listed(view).get(view.chosen).map(|(lock, _)| Overlay::Lock(lock.place)),
             _ => None,
         }
     }

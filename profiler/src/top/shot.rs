@@ -12,6 +12,8 @@ use ratatui::{
     style::{Color, Modifier},
 };
 
+use crate::markup::escaped;
+
 /// Size of a cell in the SVG.
 const CELL: (u32, u32) = (9, 18);
 /// Ground and ink where a cell has none.
@@ -61,7 +63,7 @@ pub fn svg(buffer: &Buffer) -> String {
             let text: String = run.iter().map(Cell::symbol).collect();
             if !text.trim().is_empty() {
                 let weight = if bold { " font-weight=\"bold\"" } else { "" };
-                let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+                let escaped = escaped(&text);
                 let _ = writeln!(
                     svg,
                     "<text x=\"{left}\" y=\"{}\" fill=\"{ink}\"{weight} textLength=\"{}\">{escaped}</text>",

@@ -4,7 +4,11 @@
 use std::{env, fs, path::Path, sync::Arc};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
-use ratatui::{buffer::Buffer, layout::Rect};
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::{Color, Modifier},
+};
 
 use super::{
     app::{App, Wish},
@@ -12,7 +16,10 @@ use super::{
     shot,
     theme::{Background, Depth, Theme},
 };
-use crate::live::{Lost, Snapshot, Status, testing};
+use crate::{
+    live::{Lost, Note, Snapshot, Status, testing},
+    units::Ns,
+};
 
 const PLAIN: Theme = Theme::new(Depth::None, Background::Dark);
 const COLOUR: Theme = Theme::new(Depth::True, Background::Dark);
@@ -46,11 +53,85 @@ fn check(name: &str, found: &str) {
 fn check_all(name: &str, app: &mut App) {
     for size in SIZES {
         let (width, height) = size;
-        check(&format!("{name}-{width}x{height}.txt"), &text(app, size));
-        let coloured = shot::text(&picture(app, size, COLOUR));
-        assert_eq!(coloured, text(app, size), "{name}: colours change the text");
+        let plain = text(app, size);
+        check(&format!("{name}-{width}x{height}.txt"), &plain);
+        for depth in [Depth::Sixteen, Depth::Indexed, Depth::True] {
+            for background in [Background::Dark, Background::Light] {
+                let coloured = picture(app, size, Theme::new(depth, background));
+                assert_eq!(shot::text(&coloured), plain, "{name}: colours change the text");
+            }
+        }
+        check(&format!("{name}-{width}x{height}.colours"), &colours(&picture(app, size, COLOUR)));
     }
     check(&format!("{name}.svg"), &shot::svg(&picture(app, (120, 40), COLOUR)));
+}
+
+/// The picture's colours: what looks alike has the same letter, and the letters are explained below.
+fn colours(buffer: &Buffer) -> String {
+    const LETTERS: &str = " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    let mut looks: Vec<(Color, Color, Modifier)> = vec![(Color::Reset, Color::Reset, Modifier::empty())];
+    let mut map = String::new();
+    for row in buffer.content().chunks(usize::from(buffer.area.width)) {
+        let letters = row.iter().map(|cell| {
+            let look = (cell.fg, cell.bg, cell.modifier);
+            let place = looks.iter().position(|known| *known == look).unwrap_or_else(|| {
+                looks.push(look);
+                looks.len() - 1
+            });
+            LETTERS.chars().nth(place).expect("a letter for every look")
+        });
+        map += letters.collect::<String>().trim_end();
+        map.push('\n');
+    }
+    for (letter, (ink, ground, modifier)) in LETTERS.chars().zip(&looks).skip(1) {
+        map += &format!("{letter}: {ink:?} on {ground:?} {modifier:?}\n");
+    }
+    map
+}
+
+/// Every depth of colour, on dark and on light.
+#[test]
+fn the_overview_has_the_terminals_colours() {
+    let mut app = App::new(testing::recorded(45));
+    for (depth, name) in [(Depth::Sixteen, "16"), (Depth::Indexed, "256"), (Depth::True, "true")] {
+        for (background, ground) in [(Background::Dark, "dark"), (Background::Light, "light")] {
+            let picture = picture(&mut app, (120, 40), Theme::new(depth, background));
+            check(&format!("overview-{name}-{ground}.colours"), &colours(&picture));
+        }
+    }
+}
+
+/// Where system calls are traced their counts, errors and times are told.
+#[test]
+fn traced_calls_are_as_they_were() {
+    let mut app = App::new(testing::traced());
+    press(&mut app, KeyCode::Char('5'));
+    check_all("calls-traced", &mut app);
+}
+
+/// Losses, lag, missing probes; the log below is of this process, with the time of day.
+#[test]
+fn the_health_is_as_it_was() {
+    let mut app = App::new(testing::recorded(45));
+    press(&mut app, KeyCode::Char('0'));
+    for (width, height) in SIZES {
+        let shown = text(&mut app, (width, height));
+        let until: Vec<&str> = shown.lines().take_while(|line| !line.starts_with("Log ─")).collect();
+        check(&format!("log-{width}x{height}.txt"), &(until.join("\n") + "\n"));
+    }
+}
+
+/// What happened to the target is told for a while, in the place of what is to be seen.
+#[test]
+fn news_are_told_for_ten_seconds() {
+    let shown = |ago: u64| {
+        let mut snapshot = Snapshot::clone(&testing::recorded(45));
+        let at = Ns(snapshot.at.0 - ago * 1_000_000_000);
+        snapshot.notes.push(Note { at, title: "sh (7) executes shop now".to_owned(), text: String::new() });
+        text(&mut App::new(Arc::new(snapshot)), (120, 40))
+    };
+    assert!(shown(3).contains("▲ sh (7) executes shop now"));
+    assert!(shown(12).contains("▲ a slow database: Stock"), "{}", shown(12));
 }
 
 #[test]
@@ -197,6 +278,26 @@ fn a_filter_keeps_what_contains_it() {
     assert!(shown.contains("POST /order") && !shown.contains("GET /report"), "{shown}");
     press(&mut app, KeyCode::Esc);
     assert!(app.filter.is_empty());
+}
+
+/// Requests are filtered by route, state and latency, all at once.
+#[test]
+fn requests_are_filtered_by_several_words() {
+    let listed = |filter: &str| {
+        let mut app = App::new(testing::recorded(28));
+        press(&mut app, KeyCode::Char('2'));
+        press(&mut app, KeyCode::Char('/'));
+        filter.chars().for_each(|letter| {
+            press(&mut app, KeyCode::Char(letter));
+        });
+        let text = text(&mut app, (120, 100));
+        text.lines().skip(4).filter(|line| line.contains(" GET /") || line.contains(" POST /")).count()
+    };
+    let all = listed("");
+    let long = listed("post lock >50ms");
+    assert!(long > 0 && long < listed("lock"), "{long} of {all}");
+    assert_eq!(listed("lock <1ms"), 0);
+    assert_eq!(listed("downstream"), 0);
 }
 
 #[test]

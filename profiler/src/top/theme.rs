@@ -96,7 +96,7 @@ impl Theme {
 
     /// Worth a look.
     pub fn warn(self) -> Style {
-        self.letters((230, 159, 0, Color::Yellow), (170, 100, 0, Color::Yellow)).add_modifier(Modifier::BOLD)
+        self.letters((230, 159, 0, Color::Yellow), (170, 100, 0, Color::Magenta)).add_modifier(Modifier::BOLD)
     }
 
     /// Wrong, or lost.
@@ -124,25 +124,25 @@ impl Theme {
         Style::new().fg(ink).bg(ground)
     }
 
-    /// A state's letter or bar on the ordinary ground.
-    pub fn state(self, state: State) -> Style {
-        let (red, green, blue, nearest) = tint(state);
-        let darker = |part: u8| u8::try_from(u16::from(part) * 6 / 10).unwrap_or(part);
-        self.letters((red, green, blue, nearest), (darker(red), darker(green), darker(blue), nearest))
-    }
-
     /// Density, from 0 to 1, in a heat map.
     pub fn heat(self, density: f64) -> Style {
-        // From blue over purple and orange to yellow: told apart by its lightness alone, too.
-        const RAMP: [Tint; 5] = [
+        // From blue over purple and orange to yellow: told apart by its lightness alone, too. The ground is the least of it.
+        const DARK: [Tint; 5] = [
             (38, 60, 120, Color::Blue),
             (110, 60, 150, Color::Magenta),
             (190, 70, 100, Color::Red),
             (235, 130, 50, Color::Yellow),
             (250, 220, 90, Color::White),
         ];
-        let step = level(density, RAMP.len());
-        self.colour(RAMP[step]).map_or(Style::new(), |colour| Style::new().fg(colour))
+        const LIGHT: [Tint; 5] = [
+            (150, 170, 220, Color::Cyan),
+            (120, 120, 200, Color::Blue),
+            (150, 70, 160, Color::Magenta),
+            (150, 40, 60, Color::Red),
+            (80, 10, 30, Color::Black),
+        ];
+        let ramp = if self.background == Background::Dark { DARK } else { LIGHT };
+        self.colour(ramp[level(density, ramp.len())]).map_or(Style::new(), |colour| Style::new().fg(colour))
     }
 }
 
@@ -259,9 +259,50 @@ mod tests {
     fn without_colours_there_are_none() {
         let theme = Theme::new(Depth::None, Background::Dark);
         for state in State::ALL {
-            assert_eq!((theme.block(Some(state)).bg, theme.state(state).fg), (None, None));
+            assert_eq!(theme.block(Some(state)).bg, None);
         }
         assert_eq!((theme.bad().fg, theme.heat(1.0).fg), (None, None));
+    }
+
+    /// Letters can be read on the ground that they are for (the ratio of WCAG 2; three to one is its least for large or bold text, and
+    /// heat is told by its character as well).
+    #[test]
+    fn letters_stand_out_from_their_ground() {
+        let luminance = |part: u8| {
+            let part = f64::from(part) / 255.0;
+            if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        };
+        let light = |red, green, blue| {
+            0.2126 * luminance(red) + 0.7152 * luminance(green) + 0.0722 * luminance(blue) + 0.05
+        };
+        for (background, ground) in
+            [(Background::Dark, light(22, 24, 29)), (Background::Light, light(255, 255, 255))]
+        {
+            let theme = Theme::new(Depth::True, background);
+            let letters = [theme.faint(), theme.good(), theme.warn(), theme.bad(), theme.key()];
+            for style in letters.into_iter().chain([theme.heat(1.0)]) {
+                let Some(Color::Rgb(red, green, blue)) = style.fg else { panic!("{style:?}") };
+                let ink = light(red, green, blue);
+                let ratio = (ink / ground).max(ground / ink);
+                assert!(ratio >= 3.0, "{background:?} {style:?}: {ratio}");
+            }
+        }
+    }
+
+    /// Of the sixteen, none that a light ground swallows is used on it, and none that a dark one does.
+    #[test]
+    fn the_sixteen_are_chosen_for_the_ground() {
+        let densities = [0.0, 0.3, 0.5, 0.7, 1.0];
+        for (background, swallowed) in [
+            (Background::Dark, [Color::Black, Color::Reset, Color::Reset]),
+            (Background::Light, [Color::White, Color::Yellow, Color::LightYellow]),
+        ] {
+            let theme = Theme::new(Depth::Sixteen, background);
+            let letters = [theme.faint(), theme.good(), theme.warn(), theme.bad(), theme.key()];
+            for style in letters.into_iter().chain(densities.map(|density| theme.heat(density))) {
+                assert!(style.fg.is_some_and(|ink| !swallowed.contains(&ink)), "{background:?} {style:?}");
+            }
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::guard::{Guard, wait_until};
+use crate::guard::{Guard, Signal, wait_until};
 use crate::rules::skip;
 use crate::settings::patience;
 
@@ -66,6 +66,11 @@ impl RealServer {
     /// Its first process.
     pub fn pid(&self) -> u32 {
         self.guard.pid()
+    }
+
+    /// Sends a signal to its first process.
+    pub fn signal(&self, signal: Signal) {
+        self.guard.signal(signal);
     }
 
     /// Where it listens.

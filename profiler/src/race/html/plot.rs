@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::escaped;
-use crate::race::column::Show;
+use crate::{markup::escaped, race::column::Show};
 
 /// Pixels of a plot's width; the page scales it.
 const WIDTH: f64 = 640.0;

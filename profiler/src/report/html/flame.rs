@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer, ser::SerializeTuple};
 
 use crate::{
     clock::State,
-    stacks::{Hot, StateStacks},
+    stacks::{StateStacks, Tree},
 };
 
 /// A branch below this share of its profile is left out.
@@ -64,12 +64,9 @@ impl Flames {
         let mut places = FxHashMap::default();
         let mut room = BRANCHES;
         for stacks in all {
-            let known_us = stacks.stacks.iter().map(|hot| hot.time_us).sum::<f64>();
-            let mut calls = Vec::new();
-            for hot in &stacks.stacks {
-                grow(&mut calls, hot, &mut |name| flames.name(&mut places, name));
-            }
-            prune(&mut calls, known_us * LEAST);
+            let tree = tree(stacks);
+            let known_us = tree.micros;
+            let calls = branches(&tree, known_us * LEAST, &mut |name| flames.name(&mut places, name));
             let Some(left) = room.checked_sub(count(&calls)) else { break };
             room = left;
             flames.profiles.push(Profile {
@@ -84,35 +81,38 @@ impl Flames {
     }
 
     /// The place of a name.
-    fn name(&mut self, places: &mut FxHashMap<String, usize>, name: String) -> usize {
+    fn name(&mut self, places: &mut FxHashMap<String, usize>, name: &str) -> usize {
         let names = &mut self.names;
-        *places.entry(name).or_insert_with_key(|name| {
+        *places.entry(name.to_owned()).or_insert_with(|| {
             names.push(name.chars().take(LETTERS).collect());
             names.len() - 1
         })
     }
 }
 
-/// Adds a stack to a tree.
-fn grow(roots: &mut Vec<Branch>, hot: &Hot, name: &mut dyn FnMut(String) -> usize) {
-    let mut level = roots;
-    for frame in hot.frames.iter().rev().take(DEEPEST) {
-        let name = name(frame.folded());
-        let place = level.iter().position(|branch| branch.name == name).unwrap_or_else(|| {
-            level.push(Branch { name, micros: 0.0, calls: Vec::new() });
-            level.len() - 1
-        });
-        level[place].micros += hot.time_us;
-        level = &mut level[place].calls;
+/// A profile's stacks as a tree.
+fn tree(stacks: &StateStacks) -> Tree {
+    let mut root = Tree::default();
+    for hot in &stacks.stacks {
+        root.micros += hot.time_us;
+        let mut node = &mut root;
+        for frame in hot.frames.iter().rev().take(DEEPEST) {
+            node = node.child(&frame.folded(), Some(stacks.state), hot.time_us);
+        }
     }
+    root
 }
 
-fn prune(level: &mut Vec<Branch>, least: f64) {
-    level.retain(|branch| branch.micros >= least);
-    level.sort_by(|a, b| b.micros.total_cmp(&a.micros));
-    for branch in level {
-        prune(&mut branch.calls, least);
-    }
+/// Branches that are not rare.
+fn branches(tree: &Tree, least: f64, name: &mut dyn FnMut(&str) -> usize) -> Vec<Branch> {
+    let ranked = tree.ranked().into_iter().take_while(|(_, child)| child.micros >= least);
+    ranked
+        .map(|(text, child)| Branch {
+            name: name(text),
+            micros: child.micros,
+            calls: branches(child, least, name),
+        })
+        .collect()
 }
 
 fn count(level: &[Branch]) -> usize {

@@ -14,15 +14,12 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 
 pub use self::course::Course;
-use self::{
-    data::Data,
-    escape::{json, text},
-};
+use self::{data::Data, escape::json};
 use super::{
     explanation::Explanation,
     text::{answer, gain, losses},
 };
-use crate::{observe::Observation, units::fmt_percent};
+use crate::{markup::escaped, observe::Observation, units::fmt_percent};
 
 const STYLE: &str = include_str!("style.css");
 const BODY: &str = include_str!("body.html");
@@ -42,7 +39,7 @@ pub fn write_page(
 }
 
 fn write(explanation: &Explanation, data: &Data, out: &mut dyn Write) -> io::Result<()> {
-    let name = text(&explanation.target.command);
+    let name = escaped(&explanation.target.command);
     let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT));
     writeln!(
         out,
@@ -50,10 +47,10 @@ fn write(explanation: &Explanation, data: &Data, out: &mut dyn Write) -> io::Res
          content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hash}'; base-uri 'none'; form-action \
          'none'\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>whywait: {name}</title>\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n<h1>Why requests to {name} wait</h1>\n<p class=\"answer\">{}</p>",
-        text(&answer(explanation))
+        escaped(&answer(explanation))
     )?;
     for loss in losses(explanation) {
-        writeln!(out, "<p class=\"loss\">{}</p>", text(&loss))?;
+        writeln!(out, "<p class=\"loss\">{}</p>", escaped(&loss))?;
     }
     write_findings(explanation, out)?;
     out.write_all(BODY.as_bytes())?;
@@ -78,12 +75,12 @@ fn write_findings(explanation: &Explanation, out: &mut dyn Write) -> io::Result<
             fmt_percent(finding.share),
             fmt_percent(finding.share_of_all),
             fmt_percent(finding.confidence),
-            text(&finding.summary)
+            escaped(&finding.summary)
         )?;
         if let Some(gain) = finding.gain.as_ref().and_then(gain) {
-            writeln!(out, "<p>{}</p>", text(&gain))?;
+            writeln!(out, "<p>{}</p>", escaped(&gain))?;
         }
-        writeln!(out, "<p><b>Do:</b> {}</p></li>", text(&finding.advice))?;
+        writeln!(out, "<p><b>Do:</b> {}</p></li>", escaped(&finding.advice))?;
     }
     writeln!(out, "</ol>\n</section>")
 }

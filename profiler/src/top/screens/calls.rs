@@ -1,100 +1,140 @@
-//! System calls that threads were blocked in; all of them by number where they are traced.
+//! System calls: those in which threads were blocked, with how long; all calls, errors and times where they are traced one by one.
 
-use super::{Rows, waterfall::call_name};
+use super::{Rows, histogram, waterfall::call_name};
 use crate::{
-    live::Waits,
+    live::{CallCell, OTHER_CALLS, Waits, length_rows},
     top::{
         canvas::{Align, Canvas, Column},
         view::View,
     },
-    units::{fmt_count, fmt_percent, fmt_us},
+    units::{fmt_count, fmt_percent, fmt_us, rounded},
 };
 
-const COLUMNS: [Column; 9] = [
-    ("blocked in", 18, Align::Left),
-    ("waits/s", 8, Align::Right),
-    ("waited", 9, Align::Right),
-    ("of time", 7, Align::Right),
-    ("mean", 8, Align::Right),
-    ("worst", 8, Align::Right),
-    ("idle/s", 8, Align::Right),
-    ("idle mean", 9, Align::Right),
-    ("", 1, Align::Left),
+/// When a figure of a call is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// Where calls are traced.
+    Traced,
+    /// Where they are traced and there is room.
+    TracedWide,
+    /// Always.
+    Always,
+    /// Where there is room beside those of traced calls.
+    Roomy,
+}
+
+/// A column: heading, width, when it is shown, and what it says.
+type Figure = (&'static str, u16, When, fn(&CallCell, &View) -> String);
+
+/// What is told of a call.
+const FIGURES: &[Figure] = &[
+    ("calls/s", 8, When::Traced, |call, view| traced(call, |all| rate(view, all.count))),
+    ("errors/s", 8, When::Traced, |call, view| traced(call, |all| rate(view, all.errors))),
+    ("call mean", 9, When::Traced, |call, _| {
+        traced(call, |all| fmt_us(all.total_ns as f64 / all.count.max(1) as f64 / 1e3))
+    }),
+    ("time/s", 8, When::TracedWide, |call, view| {
+        traced(call, |all| fmt_us(all.total_ns as f64 / 1e3 / view.span.seconds.max(1e-9)))
+    }),
+    ("waits/s", 8, When::Always, |call, view| tenth(view, call.busy.waits.count)),
+    ("blocked", 9, When::Always, |call, _| fmt_us(call.busy.waits.total as f64 / 1e3)),
+    ("of time", 7, When::Always, |call, view| {
+        fmt_percent(call.busy.waits.total as f64 / view.span.sums.requests.total.max(1) as f64)
+    }),
+    ("mean", 8, When::Always, |call, _| mean(&call.busy.waits)),
+    ("worst", 8, When::Roomy, |call, _| fmt_us(call.busy.waits.max as f64 / 1e3)),
+    ("idle/s", 8, When::Roomy, |call, view| tenth(view, call.idle.waits.count)),
+    ("idle mean", 9, When::Roomy, |call, _| mean(&call.idle.waits)),
 ];
-const TRACED: [Column; 4] = [
-    ("system call", 18, Align::Left),
-    ("calls", 12, Align::Right),
-    ("mean", 9, Align::Right),
-    ("in all", 9, Align::Right),
-];
+
+/// What the screen shows without tracing, and why not more.
+const UNTRACED: &str = "Time blocked is known of every wait. Counts of all calls, errors and time in calls need `--syscalls`, which makes every call slower.";
+
+fn traced(call: &CallCell, text: impl Fn(&crate::probe::SyscallCount) -> String) -> String {
+    call.traced.as_ref().map_or_else(|| "-".to_owned(), |all| text(all))
+}
+
+fn rate(view: &View, count: u64) -> String {
+    fmt_count(rounded(view.span.per_second(count)))
+}
+
+fn tenth(view: &View, count: u64) -> String {
+    format!("{:.1}", view.span.per_second(count))
+}
 
 fn mean(waits: &Waits) -> String {
     if waits.count == 0 { "-".to_owned() } else { fmt_us(waits.total as f64 / waits.count as f64 / 1e3) }
 }
 
+fn name(call: &CallCell) -> String {
+    match call.syscall {
+        OTHER_CALLS => "(others)".to_owned(),
+        number if number < 0 => "(none: page fault)".to_owned(),
+        number => call_name(number),
+    }
+}
+
 pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
+    let (width, height) = (canvas.width(), canvas.height());
+    let is_traced = view.snapshot.health.syscalls;
     canvas.heading(
         0,
         &format!(
-            "System calls in which threads waited, for requests and (idle) for something to do; {}",
+            "System calls, {}: waits in them for requests, and (idle) for something to do",
             view.numbers_words()
         ),
     );
-    canvas.columns(1, &COLUMNS);
-    let span = &view.span;
-    let calls: Vec<[String; 9]> = span
-        .calls
-        .iter()
-        .map(|call| {
-            let name =
-                if call.syscall < 0 { "(none: page fault)".to_owned() } else { call_name(call.syscall) };
-            [
-                name,
-                format!("{:.1}", span.per_second(call.busy.count)),
-                fmt_us(call.busy.total as f64 / 1e3),
-                fmt_percent(call.busy.total as f64 / span.requests.total.max(1) as f64),
-                mean(&call.busy),
-                fmt_us(call.busy.max as f64 / 1e3),
-                format!("{:.1}", span.per_second(call.idle.count)),
-                mean(&call.idle),
-                String::new(),
-            ]
-        })
-        .filter(|cells| view.wants(&cells[0]))
-        .collect();
-    let traced = traced(view);
-    let room = if traced.is_empty() { canvas.height() } else { canvas.height() / 2 };
-    let rows = Rows::new(calls.len(), 2, room, view.chosen);
-    for (y, (place, cells)) in (2..room).zip(calls.iter().enumerate().skip(rows.first)) {
+    let top = if is_traced { 1 } else { canvas.paragraph(1, UNTRACED, canvas.theme.faint()) };
+    let wide = width >= 120;
+    let is_shown = |when| match when {
+        When::Traced => is_traced,
+        When::TracedWide => is_traced && wide,
+        When::Always => true,
+        When::Roomy => wide || !is_traced,
+    };
+    let figures: Vec<&Figure> = FIGURES.iter().filter(|(_, _, when, _)| is_shown(*when)).collect();
+    let mut columns: Vec<Column> = vec![("call", if wide { 18 } else { 15 }, Align::Left)];
+    columns.extend(figures.iter().map(|(name, width, ..)| (*name, *width, Align::Right)));
+    canvas.columns(top, &columns);
+    let calls: Vec<&CallCell> = view.span.sums.calls.iter().filter(|call| view.wants(&name(call))).collect();
+    // The lower part is the chosen call's.
+    let room = (height / 2).max(top + 3);
+    let rows = Rows::new(calls.len(), top + 1, room, view.chosen);
+    for (y, (place, call)) in (top + 1..room).zip(calls.iter().enumerate().skip(rows.first)) {
         let style = if place == view.chosen { canvas.theme.chosen() } else { canvas.theme.plain() };
-        canvas.cells(y, &COLUMNS, cells, style);
+        let mut cells = vec![name(call)];
+        cells.extend(figures.iter().map(|(.., of)| of(call, view)));
+        canvas.cells(y, &columns, &cells, style);
     }
-    if calls.is_empty() {
-        canvas.text(0, 3, "no thread waited", canvas.theme.faint());
-    }
-    if !traced.is_empty() {
-        canvas.heading(room, "All system calls since the beginning");
-        canvas.columns(room + 1, &TRACED);
-        for (y, cells) in (room + 2..canvas.height()).zip(&traced) {
-            canvas.cells(y, &TRACED, cells, canvas.theme.plain());
+    match calls.get(view.chosen.min(calls.len().saturating_sub(1))) {
+        Some(call) => chosen(call, &mut canvas.part(0, room, width, height.saturating_sub(room))),
+        None => {
+            canvas.text(0, top + 2, "no thread waited", canvas.theme.faint());
         }
     }
     rows
 }
 
-/// System calls that are traced one by one, most time first.
-fn traced(view: &View) -> Vec<[String; 4]> {
-    let mut calls = view.snapshot.syscalls.clone();
-    calls.sort_by_key(|(number, _, nanos)| std::cmp::Reverse((*nanos, *number)));
-    calls
-        .into_iter()
-        .map(|(number, count, nanos)| {
-            [
-                i32::try_from(number).map_or_else(|_| number.to_string(), call_name),
-                fmt_count(count),
-                fmt_us(nanos as f64 / count.max(1) as f64 / 1e3),
-                fmt_us(nanos as f64 / 1e3),
-            ]
-        })
-        .collect()
+/// How long waits in a call took, and calls where they are traced: histograms side by side.
+fn chosen(call: &CallCell, canvas: &mut Canvas) {
+    let name = name(call);
+    let mut parts = vec![
+        (format!("Blocked in {name}, for requests"), call.busy.lengths.rows()),
+        ("Idle in it".to_owned(), call.idle.lengths.rows()),
+    ];
+    if let Some(all) = &call.traced {
+        parts.push((format!("All calls of {name}"), length_rows(&all.by_time)));
+    }
+    let (height, count) = (canvas.height(), u16::try_from(parts.len()).unwrap_or(1));
+    let wide = canvas.width() / count;
+    for (place, (title, rows)) in (0..).zip(parts) {
+        let mut part = canvas.part(place * wide, 0, wide.saturating_sub(2), height);
+        part.heading(0, &title);
+        if rows.is_empty() {
+            let style = part.theme.faint();
+            part.text(0, 1, "none", style);
+        }
+        let (width, below) = (part.width(), height.saturating_sub(1));
+        histogram::draw(&rows, &mut part.part(0, 1, width, below));
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     units::{fmt_count, fmt_us, rounded},
 };
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     ("", 10, Align::Left),
     ("peer", 24, Align::Left),
     ("open", 6, Align::Right),
@@ -18,8 +18,23 @@ const COLUMNS: [Column; 9] = [
     ("answers/s", 9, Align::Right),
     ("mean", 8, Align::Right),
     ("worst", 8, Align::Right),
-    ("in B/s", 11, Align::Right),
-    ("out B/s", 11, Align::Right),
+    ("queued", 8, Align::Right),
+    ("in B/s", 8, Align::Right),
+    ("out B/s", 8, Align::Right),
+];
+
+/// The same where there is little room.
+const NARROW: [Column; 10] = [
+    ("", 6, Align::Left),
+    ("peer", 17, Align::Left),
+    ("open", 4, Align::Right),
+    ("new/s", 5, Align::Right),
+    ("answ/s", 6, Align::Right),
+    ("mean", 7, Align::Right),
+    ("worst", 7, Align::Right),
+    ("queued", 7, Align::Right),
+    ("in/s", 6, Align::Right),
+    ("out/s", 6, Align::Right),
 ];
 
 /// Columns of a queue's bar.
@@ -95,26 +110,26 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     Rows { top: rows.top + top, ..rows }
 }
 
-/// Who is at the other end of connections.
+/// A number of bytes in at most six columns.
+fn compact(bytes: f64) -> String {
+    match bytes {
+        ..10_000.0 => fmt_count(rounded(bytes)),
+        ..1e6 => format!("{:.0}k", bytes / 1e3),
+        ..1e9 => format!("{:.1}M", bytes / 1e6),
+        _ => format!("{:.1}G", bytes / 1e9),
+    }
+}
+
+/// Who is at the other end of connections. What a client's requests waited for in the queues in front of the program is told as well.
 fn peers(view: &View, canvas: &mut Canvas) -> Rows {
     canvas.heading(0, &format!("Connections by peer, {}", view.numbers_words()));
-    let mut columns = COLUMNS;
-    if canvas.width() < 100 {
-        columns[0].1 = 7;
-        columns[1].1 = 18;
-        columns[2].1 = 5;
-        columns[7].1 = 7;
-        columns[8].1 = 7;
-        columns[3].1 = 6;
-        columns[4].1 = 6;
-        columns[3].0 = "new/s";
-        columns[4].0 = "answ/s";
-    }
+    let narrow = canvas.width() < 110;
+    let columns = if narrow { NARROW } else { COLUMNS };
     canvas.columns(1, &columns);
     let span = &view.span;
     let mut peers: Vec<(usize, PeerCell)> = (0..view.snapshot.peers.len())
         .map(|place| {
-            let cell = span.peers.iter().find(|cell| usize::from(cell.peer) == place);
+            let cell = span.sums.peers.iter().find(|cell| usize::from(cell.peer) == place);
             (place, cell.copied().unwrap_or_default())
         })
         .collect();
@@ -131,20 +146,26 @@ fn peers(view: &View, canvas: &mut Canvas) -> Rows {
         let peer = &view.snapshot.peers[*place];
         let exchanges = &cell.exchanges;
         let time = |nanos: f64| if exchanges.count == 0 { "-".to_owned() } else { fmt_us(nanos / 1e3) };
-        let side = match (peer.side, columns[0].1 < 10) {
+        let side = match (peer.side, narrow) {
             (Side::Accepted, _) => "client",
-            (Side::Called, true) => "service",
+            (Side::Called, true) => "called",
             (Side::Called, false) => "downstream",
         };
-        let rate = |count: u64| fmt_count(rounded(span.per_second(count)));
+        let each = exchanges.count.max(1) as f64;
+        let queued = match peer.side {
+            Side::Accepted => time(cell.queued as f64 / each),
+            Side::Called => "-".to_owned(),
+        };
+        let rate = |count: u64| compact(span.per_second(count));
         let cells = [
             side.to_owned(),
             peer.name.to_string(),
             fmt_count(peer.open),
             format!("{:.1}", span.per_second(cell.opened)),
             format!("{:.1}", span.per_second(exchanges.count)),
-            time(exchanges.total as f64 / exchanges.count.max(1) as f64),
+            time(exchanges.total as f64 / each),
             time(exchanges.max as f64),
+            queued,
             rate(cell.received),
             rate(cell.sent),
         ];

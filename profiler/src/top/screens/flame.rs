@@ -1,114 +1,53 @@
 //! Where in the code requests spend their time: an icicle of the stacks of the last whole window, outermost function at the top.
 
-use std::collections::BTreeMap;
-
 use super::Rows;
 use crate::{
-    clock::State,
     live::Stack,
+    stacks::{Placed, Tree},
     top::{canvas::Canvas, theme::letter, view::View},
-    units::{fmt_percent, fmt_us},
+    units::{fmt_percent, fmt_us, rounded},
 };
 
-/// A function, or above all functions a state, with what is called from it.
-#[derive(Debug, Default)]
-struct Node {
-    micros: f64,
-    state: Option<State>,
-    children: BTreeMap<String, Node>,
-}
-
-impl Node {
-    fn of(stacks: &[Stack]) -> Self {
-        let mut root = Self::default();
-        for stack in stacks {
-            root.micros += stack.micros;
-            let mut node = root.child(stack.state.words(), stack.state);
-            node.micros += stack.micros;
-            for frame in &stack.frames {
-                node = node.child(frame, stack.state);
-                node.micros += stack.micros;
-            }
+/// States, and the functions in which requests were in them.
+fn tree(stacks: &[Stack]) -> Tree {
+    let mut root = Tree::default();
+    for stack in stacks {
+        root.micros += stack.micros;
+        let mut node = root.child(stack.state.words(), Some(stack.state), stack.micros);
+        for frame in &stack.frames {
+            node = node.child(frame, Some(stack.state), stack.micros);
         }
-        root
     }
-
-    fn child(&mut self, name: &str, state: State) -> &mut Self {
-        let child = self.children.entry(name.to_owned()).or_default();
-        child.state = Some(state);
-        child
-    }
-
-    /// Children, most time first.
-    fn ranked(&self) -> Vec<(&str, &Self)> {
-        let mut children: Vec<_> = self.children.iter().map(|(name, node)| (name.as_str(), node)).collect();
-        children.sort_by(|a, b| b.1.micros.total_cmp(&a.1.micros).then_with(|| a.0.cmp(b.0)));
-        children
-    }
-
-    /// The node at the end of a path, as far as there is one.
-    fn at(&self, path: &[String]) -> &Self {
-        path.iter().fold(self, |node, name| node.children.get(name).unwrap_or(node))
-    }
+    root
 }
 
-/// A node where it is drawn.
-struct Placed<'a> {
-    name: String,
-    node: &'a Node,
+/// A box, and its columns.
+struct Drawn<'a> {
+    name: &'a str,
+    node: &'a Tree,
     path: Vec<String>,
     x: u16,
     width: u16,
     depth: u16,
 }
 
-/// Nodes that are at least one column wide, row by row.
-fn place<'a>(root: &'a Node, zoomed: &[String], width: u16, height: u16) -> Vec<Placed<'a>> {
-    let top = root.at(zoomed);
-    let name = zoomed.last().cloned().unwrap_or_else(|| "all requests".to_owned());
-    let mut placed = vec![Placed { name, node: top, path: zoomed.to_vec(), x: 0, width, depth: 0 }];
-    let mut next = 0;
-    while next < placed.len() {
-        let (x, wide, depth, node) = {
-            let parent = &placed[next];
-            (parent.x, parent.width, parent.depth, parent.node)
-        };
-        let path = placed[next].path.clone();
-        next += 1;
-        if depth + 1 >= height {
-            continue;
-        }
-        let mut from = x;
-        for (name, child) in node.ranked() {
-            let share = child.micros / node.micros.max(1e-9);
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "at most the row's width"
-            )]
-            let columns = (share * f64::from(wide)).round() as u16;
-            let columns = columns.min((x + wide).saturating_sub(from));
-            if columns == 0 {
-                continue;
-            }
-            let path = path.iter().cloned().chain([name.to_owned()]).collect();
-            placed.push(Placed {
-                name: name.to_owned(),
-                node: child,
-                path,
-                x: from,
-                width: columns,
-                depth: depth + 1,
-            });
-            from += columns;
-        }
-    }
-    placed
+/// Boxes that are at least one column wide, row by row, from the function on that is zoomed.
+fn place<'a>(root: &'a Tree, zoomed: &'a [String], width: u16, height: u16) -> Vec<Drawn<'a>> {
+    let column = |share: f64| u16::try_from(rounded(share * f64::from(width))).unwrap_or(width).min(width);
+    let top = zoomed.last().map_or("all requests", String::as_str);
+    let drawn = root.at(zoomed).layout(0.0).into_iter().filter_map(|Placed { node, path, left, share }| {
+        let (x, depth) = (column(left), u16::try_from(path.len()).ok()?);
+        let width = column(left + share).saturating_sub(x);
+        let name = path.last().copied().unwrap_or(top);
+        let path = zoomed.iter().cloned().chain(path.iter().map(|name| (*name).to_owned())).collect();
+        (width > 0 && depth < height).then_some(Drawn { name, node, path, x, width, depth })
+    });
+    drawn.collect()
 }
 
 /// The path of the chosen function.
 pub fn chosen(view: &View, width: u16) -> Option<Vec<String>> {
-    let root = Node::of(&view.snapshot.stacks);
+    let root = tree(&view.snapshot.stacks);
     // Rows that are not shown come last.
     Some(place(&root, view.zoomed, width, u16::MAX).into_iter().nth(view.chosen)?.path)
 }
@@ -121,11 +60,11 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
         canvas.text(0, 2, "no stack was taken in it", canvas.theme.faint());
         return Rows::default();
     }
-    let root = Node::of(&view.snapshot.stacks);
+    let root = tree(&view.snapshot.stacks);
     let placed = place(&root, view.zoomed, width, height.saturating_sub(3));
     for (number, one) in placed.iter().enumerate() {
         let y = one.depth + 1;
-        let found = !view.filter.is_empty() && view.wants(&one.name);
+        let found = !view.filter.is_empty() && view.wants(one.name);
         let style = if number == view.chosen {
             canvas.theme.chosen()
         } else if found {
@@ -138,7 +77,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
         }
         let label = match one.node.state {
             Some(state) => format!("{} {}", letter(Some(state)), one.name),
-            None => one.name.clone(),
+            None => one.name.to_owned(),
         };
         // A border between neighbours that does not need a colour.
         canvas.put(one.x, y, '▏', style);
@@ -161,6 +100,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::State;
 
     fn stack(state: State, frames: &[&str], micros: f64) -> Stack {
         Stack { state, frames: frames.iter().map(|name| (*name).to_owned()).collect(), micros }
@@ -173,7 +113,7 @@ mod tests {
             stack(State::OnCpu, &["main", "serve", "work"], 20.0),
             stack(State::OnCpu, &["main", "idle"], 5.0),
         ];
-        let root = Node::of(&stacks);
+        let root = tree(&stacks);
         let placed = place(&root, &[], 100, 10);
         let width = |path: &[&str]| placed.iter().find(|one| one.path == path).map(|one| one.width);
         assert_eq!(width(&[]), Some(100));

@@ -5,6 +5,7 @@ use tui_logger::{TuiLoggerLevelOutput, TuiLoggerWidget};
 
 use super::Rows;
 use crate::{
+    live::MOST_BYTES,
     top::{canvas::Canvas, view::View},
     units::{fmt_count, fmt_us},
 };
@@ -31,7 +32,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     let records = format!(
         "{} records since the beginning, {:.0} a second in the {}",
         fmt_count(health.records),
-        view.span.per_second(view.span.records),
+        view.span.per_second(view.span.sums.records),
         view.numbers_words()
     );
     let behind = if health.lag == 0 {
@@ -43,9 +44,11 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
         "{:.1} % of a CPU (this program; its probes run in the target's time, see docs/overhead.md)",
         health.cpu_percent
     );
+    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     let memory = format!(
-        "{:.1} MiB of history, ten minutes at most",
-        health.history_bytes as f64 / f64::from(1 << 20)
+        "{:.1} MiB of history: ten minutes at most, {:.0} MiB at most",
+        mib(health.history_bytes),
+        mib(MOST_BYTES)
     );
     let sockets = if health.sockets_by_syscall {
         "system calls, which makes each one slower"

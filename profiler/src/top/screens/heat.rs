@@ -18,7 +18,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) {
         .iter()
         .map(|buckets| {
             let mut sum = Latencies::default();
-            buckets.iter().for_each(|bucket| sum.merge(&bucket.latencies));
+            buckets.iter().for_each(|bucket| sum.merge(&bucket.sums.latencies));
             sum
         })
         .collect();

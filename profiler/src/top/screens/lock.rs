@@ -1,8 +1,9 @@
 //! One lock: what those did that held it, where in the code they let it go, and where requests wait for it.
 
+use super::locks::name;
 use crate::{
     clock::State,
-    live::{KnownLock, Stack},
+    live::{KnownLock, LockPlace},
     report::{HolderUse, counted},
     top::{
         canvas::{Align, Canvas, Column, wrap},
@@ -21,8 +22,13 @@ const HOLDERS: [Column; 7] = [
     ("blocked", 9, Align::Right),
     ("in", 30, Align::Left),
 ];
-/// Stacks of waiters that are told.
-const WAITERS: usize = 6;
+/// What is said of a lock of which nothing more is known.
+const UNKNOWN: &str =
+    "Nobody waited for it in the last window of five seconds, or that window is still to be explained.";
+const KERNEL: &str = "A lock inside the kernel, by the system call that met it: who holds it is not known. `e` tells which locks \
+                      of the kernel there are, and 8 where in the code requests wait for them.";
+const OTHERS: &str =
+    "Locks for which requests waited as well, and of which too many are there to tell them apart.";
 
 /// A line and how it looks.
 enum Line {
@@ -35,25 +41,28 @@ enum Line {
 }
 
 /// Draws a lock from line `scroll` on; returns how many lines there are.
-pub fn draw((pid, address): (Pid, u64), view: &View, scroll: usize, canvas: &mut Canvas) -> usize {
+pub fn draw(place: LockPlace, view: &View, scroll: usize, canvas: &mut Canvas) -> usize {
     let theme = canvas.theme;
-    let is_it = |known: &&KnownLock| (known.pid, known.address) == (pid, address);
-    let known = view.snapshot.locks.iter().find(is_it);
-    let place = format!("{address:#x}");
+    let known = view.snapshot.locks.iter().find(|known| known.is(place));
+    let (text, pid) = (name(place), place.pid);
     let title = match known.and_then(|known| known.name.as_deref()) {
-        Some(name) if name.starts_with(&place) => format!("Lock {name}, process {pid}"),
-        Some(name) => format!("Lock {name}, at {place} of process {pid}"),
-        None => format!("Lock {place} of process {pid}"),
+        Some(name) if name.starts_with(&text) => format!("Lock {name}, process {pid}"),
+        Some(name) => format!("Lock {name}, at {text} of process {pid}"),
+        None => format!("Lock {text} of process {pid}"),
     };
     canvas.heading(0, &title);
-    let mut y = canvas.paragraph(1, &waits(view, (pid, address)), theme.strong());
+    let mut y = canvas.paragraph(1, &waits(view, place), theme.strong());
     let Some(known) = known else {
-        let text = "Nobody waited for it in the last window of five seconds, or it is still to be explained.";
+        let text = match place {
+            LockPlace { kernel: Some(_), .. } => KERNEL,
+            LockPlace { pid: Pid(0), .. } => OTHERS,
+            _ => UNKNOWN,
+        };
         canvas.paragraph(y + 1, text, theme.faint());
         return 0;
     };
     y += 1;
-    let lines = lines(known, &view.snapshot.stacks, usize::from(canvas.width()));
+    let lines = lines(known, usize::from(canvas.width()));
     for (y, line) in (y..canvas.height()).zip(lines.iter().skip(scroll)) {
         match line {
             Line::Heading(text) => canvas.heading(y, text),
@@ -74,9 +83,9 @@ pub fn draw((pid, address): (Pid, u64), view: &View, scroll: usize, canvas: &mut
 }
 
 /// What requests waited in the time that is looked at.
-fn waits(view: &View, (pid, address): (Pid, u64)) -> String {
+fn waits(view: &View, place: LockPlace) -> String {
     let span = &view.span;
-    let Some(lock) = span.locks.iter().find(|lock| (lock.pid, lock.address) == (pid, address)) else {
+    let Some(lock) = span.sums.locks.iter().find(|lock| lock.place == place) else {
         return format!("No request waited for it in the {}.", view.numbers_words());
     };
     let waits = &lock.waits;
@@ -87,11 +96,11 @@ fn waits(view: &View, (pid, address): (Pid, u64)) -> String {
         fmt_us(waits.total as f64 / waits.count.max(1) as f64 / 1e3),
         fmt_us(waits.max as f64 / 1e3),
         counted(u64::from(lock.at_once), "thread", "threads"),
-        fmt_percent(waits.total as f64 / span.requests.total.max(1) as f64),
+        fmt_percent(waits.total as f64 / span.sums.requests.total.max(1) as f64),
     )
 }
 
-fn lines(known: &KnownLock, stacks: &[Stack], width: usize) -> Vec<Line> {
+fn lines(known: &KnownLock, width: usize) -> Vec<Line> {
     let mut lines = vec![
         Line::Heading(format!("Who held it ({}), and what they did while others waited", known.kind)),
         Line::Columns,
@@ -107,10 +116,12 @@ fn lines(known: &KnownLock, stacks: &[Stack], width: usize) -> Vec<Line> {
         lines.push(Line::Text("no stack was taken".to_owned()));
     }
     lines.push(Line::Text(String::new()));
-    lines.push(Line::Heading("Where in the code requests wait, for this lock and others".to_owned()));
-    let waiting: Vec<&Stack> = stacks.iter().filter(|stack| stack.state == State::Lock).collect();
-    let all: f64 = waiting.iter().map(|stack| stack.micros).sum();
-    for stack in waiting.into_iter().take(WAITERS) {
+    lines.push(Line::Heading("Where in the code requests wait for it".to_owned()));
+    let all: f64 = known.waiters.iter().map(|stack| stack.micros).sum();
+    if known.waiters.is_empty() {
+        lines.push(Line::Text("no stack was taken".to_owned()));
+    }
+    for stack in &known.waiters {
         let share = fmt_percent(stack.micros / all.max(1.0));
         lines.extend(
             wrap(&format!("{share} {}", way(&stack.frames)), width - 2).into_iter().map(Line::Waiter),

@@ -2,12 +2,12 @@
 
 use super::{Rows, waterfall::call_name};
 use crate::{
-    live::{KnownLock, LockCell},
+    live::{KnownLock, LockCell, LockPlace},
     top::{
         canvas::{Align, Canvas, Column},
         view::View,
     },
-    units::{fmt_count, fmt_percent, fmt_us},
+    units::{Pid, fmt_count, fmt_percent, fmt_us},
 };
 
 const COLUMNS: [Column; 9] = [
@@ -21,6 +21,16 @@ const COLUMNS: [Column; 9] = [
     ("in line", 7, Align::Right),
     ("last let go by", 20, Align::Left),
 ];
+
+/// A lock by its address.
+pub fn name(place: LockPlace) -> String {
+    match place {
+        LockPlace { kernel: Some(..0), .. } => "kernel, page fault".to_owned(),
+        LockPlace { kernel: Some(call), .. } => format!("kernel, {}", call_name(call)),
+        LockPlace { pid: Pid(0), .. } => "(others)".to_owned(),
+        LockPlace { address, .. } => format!("{address:#x}"),
+    }
+}
 
 /// What it is, and what its holders do.
 fn known(lock: &KnownLock) -> String {
@@ -56,11 +66,11 @@ pub fn listed(view: &View) -> Vec<(LockCell, Cells)> {
     let row = |lock: &LockCell| {
         let waits = &lock.waits;
         let cells = [
-            lock.pid.to_string(),
-            format!("{:#x}", lock.address),
+            lock.place.pid.to_string(),
+            name(lock.place),
             format!("{:.1}", span.per_second(waits.count)),
             fmt_us(waits.total as f64 / 1e3),
-            fmt_percent(waits.total as f64 / span.requests.total.max(1) as f64),
+            fmt_percent(waits.total as f64 / span.sums.requests.total.max(1) as f64),
             fmt_us(waits.total as f64 / waits.count.max(1) as f64 / 1e3),
             fmt_us(waits.max as f64 / 1e3),
             fmt_count(u64::from(lock.at_once)),
@@ -68,7 +78,7 @@ pub fn listed(view: &View) -> Vec<(LockCell, Cells)> {
         ];
         (*lock, cells)
     };
-    span.locks.iter().map(row).filter(|(_, cells)| view.wants(&cells.join(" "))).collect()
+    span.sums.locks.iter().map(row).filter(|(_, cells)| view.wants(&cells.join(" "))).collect()
 }
 
 pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
@@ -80,9 +90,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
         let style = if place == view.chosen { canvas.theme.chosen() } else { canvas.theme.plain() };
         let x = canvas.cells(y, &COLUMNS, cells, style);
         let length = u16::try_from(cells[COLUMNS.len() - 1].chars().count()).unwrap_or(0);
-        let known_lock =
-            view.snapshot.locks.iter().find(|known| (known.pid, known.address) == (lock.pid, lock.address));
-        if let Some(lock) = known_lock {
+        if let Some(lock) = view.snapshot.locks.iter().find(|known| known.is(lock.place)) {
             canvas.text(x + length + 2, y, &known(lock), canvas.theme.faint());
         }
     }

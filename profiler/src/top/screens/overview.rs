@@ -51,8 +51,8 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     side.heading(0, &view.numbers_words());
     stack::legend(
         &mut side.part(0, 1, legend, upper.saturating_sub(1)),
-        &view.span.requests,
-        &view.span.slow,
+        &view.span.sums.requests,
+        &view.span.sums.slow,
     );
 
     let y = y + upper;
@@ -75,13 +75,23 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
 fn findings(view: &View, canvas: &mut Canvas, y: u16) -> u16 {
     let snapshot = view.snapshot;
     let Some(explanation) = snapshot.explanation.as_ref().filter(|_| is_recent(view)) else { return y };
-    let room = if canvas.height() < 30 { 1 } else { 3 };
+    let (room, lines) = if canvas.height() < 30 { (1, 2) } else { (3, 3) };
+    let found = &explanation.findings;
+    // The first one is told in more than a line where the others leave room for it.
+    let spare = lines - found.len().min(room);
+    let width = usize::from(canvas.width().saturating_sub(2));
+    let style = canvas.theme.warn();
     let mut row = y;
-    for finding in explanation.findings.iter().take(room) {
-        let style = canvas.theme.warn();
-        let x = canvas.text(0, row, "▶ ", style);
-        canvas.text(x, row, &finding.summary, style);
-        row += 1;
+    for (place, finding) in found.iter().take(room).enumerate() {
+        let wrapped = wrap(&finding.summary, width);
+        let own = 1 + if place == 0 { spare } else { 0 };
+        canvas.text(0, row, "▶", style);
+        for (line, text) in wrapped.iter().take(own).enumerate() {
+            let cut = line + 1 == own && wrapped.len() > own;
+            let text = if cut { format!("{} {}", text, wrapped[own]) } else { text.clone() };
+            canvas.text(2, row, &text, style);
+            row += 1;
+        }
     }
     row
 }
@@ -90,7 +100,8 @@ fn findings(view: &View, canvas: &mut Canvas, y: u16) -> u16 {
 fn is_recent(view: &View) -> bool {
     const RECENT: u64 = 12_000_000_000;
     let (snapshot, ended) = (view.snapshot, view.snapshot.explained);
-    let changed = snapshot.notes.last().is_some_and(|note| note.at.plus(RECENT / 4) > ended);
+    let mut told = snapshot.notes.iter().rev().filter(|note| !note.text.is_empty());
+    let changed = told.next().is_some_and(|note| note.at.plus(RECENT / 4) > ended);
     let now = view.buckets.len() == snapshot.buckets.len();
     now && !changed && snapshot.at.since(ended) < RECENT
 }
@@ -99,23 +110,25 @@ fn is_recent(view: &View) -> bool {
 fn measures(view: &View, width: u16) -> String {
     let span = &view.span;
     // The middle of the last bucket may be beyond the longest latency.
-    let at = |share: f64| fmt_us(span.latencies.quantile(share).min(span.requests.max as f64) / 1e3);
-    let in_flight = span.requests.total as f64 / 1e9 / span.seconds.max(1e-9);
-    let cpus = span.cpus.iter().sum::<u64>() as f64 / 1e9 / span.seconds.max(1e-9);
-    let rate = span.per_second(span.requests.count);
+    let at =
+        |share: f64| fmt_us(span.sums.latencies.quantile(share).min(span.sums.requests.max as f64) / 1e3);
+    let in_flight = span.sums.requests.total as f64 / 1e9 / span.seconds.max(1e-9);
+    let cpus = span.on_cpus();
+    let rate = span.per_second(span.sums.requests.count);
     let rate = if rate < 10.0 { format!("{rate:.1}") } else { fmt_count(rounded(rate)) };
-    let mut parts = vec![format!("{rate} requests/s")];
-    if span.requests.count > 0 {
+    let wide = width >= 100;
+    let mut parts = vec![format!("{rate} {}", if wide { "requests/s" } else { "req/s" })];
+    if span.sums.requests.count > 0 {
         parts.push(format!("p50 {}", at(0.5)));
         parts.push(format!("p99 {}", at(0.99)));
-        if width >= 100 {
-            parts.push(format!("p99.9 {}", at(0.999)));
-            parts.push(format!("max {}", fmt_us(span.requests.max as f64 / 1e3)));
+        parts.push(format!("p99.9 {}", at(0.999)));
+        if wide {
+            parts.push(format!("max {}", fmt_us(span.sums.requests.max as f64 / 1e3)));
         }
         parts.push(format!("in flight {in_flight:.1}"));
     }
     parts.push(format!("on {cpus:.2} CPUs"));
-    parts.join(" · ")
+    parts.join(if wide { " · " } else { "  " })
 }
 
 /// What moves together with latency.
@@ -201,7 +214,7 @@ fn routes(view: &View, canvas: &mut Canvas) {
     columns[0].1 = (canvas.width() / 3).clamp(20, 60);
     canvas.columns(0, &columns);
     let span = &view.span;
-    for (y, cell) in (1..canvas.height()).zip(&span.routes) {
+    for (y, cell) in (1..canvas.height()).zip(&span.sums.routes) {
         let group = &cell.group;
         let name = cell.route.as_deref().unwrap_or("(no HTTP/1 route)");
         let mean = group.total as f64 / group.count.max(1) as f64 / 1e3;

@@ -6,11 +6,11 @@ use super::{Rows, stack};
 use crate::{
     live::Kept,
     top::{
-        answer::mostly,
+        answer::{mostly, ranked},
         canvas::{Align, Canvas, Column},
         view::View,
     },
-    units::fmt_us,
+    units::{fmt_us, parse_time},
 };
 
 const COLUMNS: [Column; 5] = [
@@ -31,16 +31,32 @@ pub fn listed(view: &View) -> Vec<Arc<Kept>> {
         slowest.sort_by_key(|kept| std::cmp::Reverse((kept.request.latency(), kept.request.id)));
         slowest
     };
-    listed.retain(|kept| view.wants(&words(kept)));
+    let filter = view.filter.to_lowercase();
+    listed.retain(|kept| filter.split_whitespace().all(|word| is_as(kept, word)));
     listed
 }
 
-/// What a filter looks at: route, states, threads.
-fn words(kept: &Kept) -> String {
+/// States that a filter finds have this share of a request's time.
+const FOUND: f64 = 0.05;
+
+/// Whether a request is as a word of a filter says: `>20ms` and `<1s` are about its latency, others are parts of its route, of the names of
+/// states that it was in for long, of a thread's number.
+fn is_as(kept: &Kept, word: &str) -> bool {
     let request = &kept.request;
-    let threads: Vec<String> = request.threads.iter().map(ToString::to_string).collect();
-    let route = request.route.as_deref().unwrap_or("-");
-    format!("{route} {} {}", mostly(&request.times), threads.join(" "))
+    let limit = |sign| word.strip_prefix(sign).and_then(parse_time);
+    if let Some(nanos) = limit('>') {
+        return request.latency() > nanos;
+    }
+    if let Some(nanos) = limit('<') {
+        return request.latency() < nanos;
+    }
+    let states = ranked(&request.times).into_iter().filter(|(_, share)| *share >= FOUND);
+    let threads = request.threads.iter().map(ToString::to_string);
+    let mut texts = states
+        .flat_map(|(state, _)| [state.id().to_owned(), state.words().to_owned()])
+        .chain(threads)
+        .chain(request.route.as_deref().map(str::to_lowercase));
+    texts.any(|text| text.contains(word))
 }
 
 pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
@@ -50,7 +66,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     } else {
         format!("Slowest requests, {}", view.numbers_words())
     };
-    canvas.heading(0, &title);
+    canvas.heading(0, &format!("{title}; / filters: route, state, thread, >20ms, <1s"));
     let mut columns = COLUMNS;
     columns[3].1 = (canvas.width() / 4).clamp(20, 60);
     canvas.columns(1, &columns);

@@ -1,28 +1,35 @@
 //! What the scheduler does: waits for a CPU, switches, births, CPUs.
 
-use super::Rows;
+use super::{
+    Rows,
+    histogram::{self, LABEL, bar},
+};
 use crate::{
     live::Latencies,
     top::{canvas::Canvas, view::View},
     units::{fmt_count, fmt_percent, fmt_us, rounded},
 };
 
-/// Columns of a label.
-const LABEL: u16 = 9;
+/// Figures of a CPU with their widths: the share of time that the target ran on it, switches away from a thread, threads that came from
+/// another CPU, time waited for it in each second.
+const FIGURES: &[(&str, u16)] = &[("ran", 6), ("switches/s", 10), ("moved to/s", 10), ("waited/s", 9)];
 
 pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     let (width, height) = (canvas.width(), canvas.height());
     let half = width / 2;
     let mut left = canvas.part(0, 0, half.saturating_sub(1), height);
     left.heading(0, &format!("Waits for a CPU, {}", view.numbers_words()));
-    histogram(&view.span.run_queue, &mut left.part(0, 1, half.saturating_sub(1), height.saturating_sub(1)));
+    waits_for_cpu(
+        &view.span.sums.run_queue,
+        &mut left.part(0, 1, half.saturating_sub(1), height.saturating_sub(1)),
+    );
     let mut right = canvas.part(half, 0, width - half, height);
     let y = facts(view, &mut right);
     let room = height.saturating_sub(y + 1);
     let charts = room / 2;
     let mut chart = right.part(0, y + 1, width - half, charts);
     series(view, &mut chart, "Switches per second", |bucket| {
-        (bucket.switches.voluntary + bucket.switches.involuntary) as f64 * 2.0
+        (bucket.sums.switches.voluntary + bucket.sums.switches.involuntary) as f64 * 2.0
     });
     let mut cpus = right.part(0, y + 1 + charts, width - half, room.saturating_sub(charts));
     by_cpu(view, &mut cpus);
@@ -30,7 +37,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
 }
 
 /// Waits by powers of two.
-fn histogram(waits: &Latencies, canvas: &mut Canvas) {
+fn waits_for_cpu(waits: &Latencies, canvas: &mut Canvas) {
     let mut rows: Vec<(u64, u64)> = Vec::new();
     for ((lower, _), count) in waits.buckets() {
         let power = lower.max(1).ilog2();
@@ -47,30 +54,14 @@ fn histogram(waits: &Latencies, canvas: &mut Canvas) {
         [0.5, 0.99].map(|share| format!("p{:.0} {}", share * 100.0, fmt_us(waits.quantile(share) / 1e3)));
     let summary = format!("{} waits, {}", fmt_count(waits.count()), quantiles.join(", "));
     canvas.text(0, 0, &summary, canvas.theme.plain());
-    // The longest waits matter: what finds no room is at the short end.
-    let room = usize::from(canvas.height().saturating_sub(1));
-    let shown = &rows[rows.len().saturating_sub(room)..];
-    let most = shown.iter().map(|(_, count)| *count).max().unwrap_or(1);
-    let bars = canvas.width().saturating_sub(LABEL + 12);
-    for (y, (from, count)) in (1..).zip(shown) {
-        let style = canvas.theme.faint();
-        canvas.text(0, y, &format!("{:>8}", fmt_us(*from as f64 / 1e3)), style);
-        bar(canvas, (LABEL, y), bars, *count as f64 / most as f64);
-        canvas.text(LABEL + bars + 1, y, &format!("{:>10}", fmt_count(*count)), style);
-    }
-}
-
-/// A bar for a share.
-fn bar(canvas: &mut Canvas, (x, y): (u16, u16), width: u16, share: f64) {
-    let text = crate::report::bar(share, usize::from(width));
-    let style = canvas.theme.good();
-    canvas.text_within(x, y, width, &text, style);
+    let (width, height) = (canvas.width(), canvas.height().saturating_sub(1));
+    histogram::draw(&rows, &mut canvas.part(0, 1, width, height));
 }
 
 fn facts(view: &View, canvas: &mut Canvas) -> u16 {
     let span = &view.span;
-    let switches = &span.switches;
-    let each = |count: u64| count as f64 / span.requests.count.max(1) as f64;
+    let switches = &span.sums.switches;
+    let each = |count: u64| count as f64 / span.sums.requests.count.max(1) as f64;
     canvas.heading(0, "Threads");
     let rate = |count: u64| fmt_count(rounded(span.per_second(count)));
     let mut lines = vec![
@@ -96,9 +87,10 @@ fn facts(view: &View, canvas: &mut Canvas) -> u16 {
             each(switches.processes)
         ),
         format!("{:>9}/s threads ended", rate(switches.ended)),
+        format!("{:>9}/s programs executed", rate(switches.execs)),
     ];
-    if span.births.count > 0 {
-        let mean = span.births.total as f64 / span.births.count as f64 / 1e3;
+    if span.sums.births.count > 0 {
+        let mean = span.sums.births.total as f64 / span.sums.births.count as f64 / 1e3;
         lines.push(format!("{:>9}   from a thread's creation to its first run", fmt_us(mean)));
     }
     for (y, line) in (1..).zip(&lines) {
@@ -134,12 +126,34 @@ fn series(view: &View, canvas: &mut Canvas, title: &str, value: impl Fn(&crate::
 
 fn by_cpu(view: &View, canvas: &mut Canvas) {
     canvas.heading(0, "The target on each CPU");
-    let nanos = view.span.seconds.max(1e-9) * 1e9;
-    let bars = canvas.width().saturating_sub(LABEL + 8);
-    for (y, (cpu, ran)) in (1..canvas.height()).zip(view.span.cpus.iter().enumerate()) {
-        let share = (*ran as f64 / nanos).min(1.0);
-        canvas.text(0, y, &format!("CPU {cpu:<4}"), canvas.theme.faint());
+    let span = &view.span;
+    let width = canvas.width();
+    // Figures where there is room for them beside a bar.
+    let figures = if width >= 56 { FIGURES } else { &FIGURES[..2] };
+    let room = figures.iter().map(|(_, width)| width + 1).sum::<u16>();
+    let bars = width.saturating_sub(LABEL + room);
+    let faint = canvas.theme.faint();
+    let mut x = LABEL + bars;
+    for (name, width) in figures {
+        canvas.text(x + 1, 1, &format!("{name:>0$}", usize::from(*width)), faint);
+        x += width + 1;
+    }
+    let seconds = span.seconds.max(1e-9);
+    for (y, (number, cpu)) in (2..canvas.height()).zip(span.sums.cpus.iter().enumerate()) {
+        let share = (cpu.ran as f64 / 1e9 / seconds).min(1.0);
+        canvas.text(0, y, &format!("CPU {number:<4}"), faint);
         bar(canvas, (LABEL, y), bars, share);
-        canvas.text(LABEL + bars + 1, y, &format!("{:>6}", fmt_percent(share)), canvas.theme.plain());
+        let rate = |count: u64| fmt_count(rounded(span.per_second(count)));
+        let cells = [
+            fmt_percent(share),
+            rate(cpu.switches),
+            rate(cpu.arrivals),
+            fmt_us(cpu.waited as f64 / seconds / 1e3),
+        ];
+        let mut x = LABEL + bars;
+        for ((_, width), cell) in figures.iter().zip(cells) {
+            canvas.text(x + 1, y, &format!("{cell:>0$}", usize::from(*width)), canvas.theme.plain());
+            x += width + 1;
+        }
     }
 }

@@ -64,7 +64,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) {
     let indent = width - u16::try_from(columns.len()).unwrap_or(width).min(width);
     for (x, column) in (AXIS + indent..).zip(&columns) {
         let mut sum = Group::default();
-        column.iter().for_each(|bucket| sum.merge(&bucket.requests));
+        column.iter().for_each(|bucket| sum.merge(&bucket.sums.requests));
         let mut y = height;
         for (state, rows) in rows_of(&sum.times, usize::from(height)) {
             let style = canvas.theme.block(Some(state));
