@@ -19,6 +19,7 @@ pub mod live;
 pub mod locks;
 pub mod observe;
 pub mod platform;
+pub mod playback;
 pub mod probe;
 pub mod race;
 pub mod recording;

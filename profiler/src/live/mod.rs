@@ -7,6 +7,7 @@ mod backlog;
 mod bucket;
 mod connections;
 mod correlate;
+mod cursor;
 mod history;
 mod kept;
 mod lanes;
@@ -27,6 +28,7 @@ pub use bucket::{Bucket, CallCell, Group, KEPT, LENGTH, LockCell, PeerCell, Rout
 pub(crate) use connections::Connections;
 pub use connections::{Peer, Side};
 pub use correlate::{Link, Series, links};
+pub use cursor::{Cursor, Motion, Said};
 pub use history::History;
 pub use kept::{Ahead, Kept, Kind, Step};
 pub use lanes::{Cell, Lane, Share};

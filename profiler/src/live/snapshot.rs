@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    backlog::Backlog, bucket::Bucket, connections::Peer, kept::Kept, models::Models, threads::ThreadView,
+    backlog::Backlog, bucket::Bucket, connections::Peer, cursor::Cursor, kept::Kept, models::Models,
+    threads::ThreadView,
 };
 use crate::{
     clock::State,
@@ -187,4 +188,6 @@ pub struct Snapshot {
     pub notes: Vec<Note>,
     /// Servers side by side, where somebody runs them.
     pub models: Option<Arc<Models>>,
+    /// Where in a recording this is; `None` for a live run.
+    pub cursor: Option<Cursor>,
 }
