@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{explainer::Explained, facts::Facts, pipeline::Pipeline};
+use super::{explainer::Explained, pipeline::Pipeline};
 use crate::{
     live::{Lost, Snapshot},
     probe::{Counters, Loss, Outcome, SyscallCount},
