@@ -277,11 +277,8 @@ impl Run {
         if let Some(history) = self.pipeline.history() {
             self.shown.health.history_bytes = history.bytes();
         }
-        self.shown.syscalls = if self.session.mode().syscalls {
-            shown::syscalls(self.session.syscalls()?)
-        } else {
-            Vec::new()
-        };
+        self.shown.syscalls =
+            if self.session.mode().syscalls { shown::syscalls(self.session.syscalls()?) } else { Vec::new() };
         Ok(())
     }
 

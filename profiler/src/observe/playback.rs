@@ -71,8 +71,11 @@ pub fn playback(reel: Reel, plan: PlaybackPlan, stop: &StopFlag) -> Result<(), R
     let (mut next_frame, mut before) = (Instant::now(), Instant::now());
     let mut last = None;
     while !stop.is_set() {
-        let until =
-            if run.player.jumps() { Duration::ZERO } else { next_frame.saturating_duration_since(Instant::now()) };
+        let until = if run.player.jumps() {
+            Duration::ZERO
+        } else {
+            next_frame.saturating_duration_since(Instant::now())
+        };
         match commands.recv_timeout(until) {
             Ok(command) => run.command(command),
             Err(RecvTimeoutError::Timeout) => {}

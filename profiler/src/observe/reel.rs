@@ -4,6 +4,9 @@
 //! What is shown is a function of the file and the moment. Whatever a live run does by its clock is done here at moments that lie at a fixed
 //! distance from one another in the recording's own time ([`BEAT`]); where on the way somebody looked makes no difference.
 
+#[cfg(test)]
+mod tests;
+
 use std::{fs::File, path::Path, sync::Arc};
 
 use super::{
@@ -339,11 +342,7 @@ impl Reel {
         let (all, so_far) = (&self.source.facts, &self.known.1);
         let over = self.position >= self.end();
         let mut lasting = Snapshot {
-            target: Target {
-                command: all.command.clone(),
-                pids: all.pids.clone(),
-                ports: all.ports.clone(),
-            },
+            target: Target { command: all.command.clone(), pids: all.pids.clone(), ports: all.ports.clone() },
             status: if over && all.target_ended { Status::Ended } else { Status::Watching },
             syscalls: if all.mode.syscalls { shown::syscalls(so_far.syscalls.clone()) } else { Vec::new() },
             health: Health {

@@ -6,7 +6,10 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use super::{reel::{BEAT, Reel}, replay::ReplayError};
+use super::{
+    reel::{BEAT, Reel},
+    replay::ReplayError,
+};
 use crate::{
     clock::Request,
     platform::signals::StopFlag,

@@ -111,7 +111,9 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_told_what_would_be_one() {
-        for text in ["", "-", "s", ":", "1:", ":5", "1:60", "1:2:3:4", "1:99:00", "soon", "1e3", "--5", "+5", "."] {
+        for text in
+            ["", "-", "s", ":", "1:", ":5", "1:60", "1:2:3:4", "1:99:00", "soon", "1e3", "--5", "+5", "."]
+        {
             let error = text.parse::<Moment>().unwrap_err().to_string();
             assert!(error.contains(&format!("`{text}`")) && error.contains("1:03"), "{error}");
         }

@@ -138,7 +138,8 @@ impl Player {
         };
         let causes: Vec<&str> = appearance.causes.iter().map(|id| id.id()).collect();
         let at = clock_time(appearance.at);
-        let text = format!("{at}: {} in the seconds before, not found earlier; e explains", causes.join(", "));
+        let text =
+            format!("{at}: {} in the seconds before, not found earlier; e explains", causes.join(", "));
         self.plays = false;
         self.jump(appearance.at, Arrival::Say(text));
         None

@@ -1,10 +1,6 @@
 //! What there is in a recording that one may want to see, as far as it is looked through.
 
-use crate::{
-    clock::RequestId,
-    decode::Route,
-    explain::Id,
-};
+use crate::{clock::RequestId, decode::Route, explain::Id};
 
 /// A window in which causes are found that were not found in the one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,9 +89,14 @@ mod tests {
     fn a_cause_appears_when_it_was_not_there_before() {
         let (lock, disk) = (Id::LockContention, Id::DiskSlow);
         let mut survey = Survey::default();
-        for (at, found) in
-            [(5, vec![]), (10, vec![lock]), (15, vec![lock]), (20, vec![disk, lock]), (25, vec![]), (30, vec![lock])]
-        {
+        for (at, found) in [
+            (5, vec![]),
+            (10, vec![lock]),
+            (15, vec![lock]),
+            (20, vec![disk, lock]),
+            (25, vec![]),
+            (30, vec![lock]),
+        ] {
             survey.window(at, found);
         }
         let told: Vec<(u64, &[Id])> =

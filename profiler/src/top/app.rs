@@ -192,7 +192,9 @@ impl App {
             return None;
         }
         self.message = None;
-        if self.typing.is_some() && event.modifiers.difference(crossterm::event::KeyModifiers::SHIFT).is_empty() {
+        if self.typing.is_some()
+            && event.modifiers.difference(crossterm::event::KeyModifiers::SHIFT).is_empty()
+        {
             return Some(self.typed(event.code));
         }
         let action = action(event, self.cursor().is_some())?;
@@ -250,7 +252,8 @@ impl App {
             MouseEventKind::Down(MouseButton::Left) if event.row == 2 && self.cursor().is_some() => {
                 let cursor = self.cursor()?;
                 let place = frame::bar_place(cursor, self.width);
-                let column = event.column.checked_sub(place.start).filter(|_| place.contains(&event.column))?;
+                let column =
+                    event.column.checked_sub(place.start).filter(|_| place.contains(&event.column))?;
                 let share = f64::from(column) / f64::from(place.len().saturating_sub(1).max(1) as u32);
                 let moment = Moment::FromBegin(rounded(cursor.length as f64 * share).min(cursor.length));
                 return Some(self.play(Command::To(moment)));

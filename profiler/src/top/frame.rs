@@ -50,7 +50,9 @@ pub fn draw(app: &App, canvas: &mut Canvas) -> Rows {
             let count = super::screens::draw_lock((*pid, *address), &view, app.scroll, &mut part);
             Rows { count, ..Rows::default() }
         }
-        Some(Overlay::Help) => Rows { count: help(app.scroll, app.cursor().is_some(), &mut part), ..Rows::default() },
+        Some(Overlay::Help) => {
+            Rows { count: help(app.scroll, app.cursor().is_some(), &mut part), ..Rows::default() }
+        }
         Some(Overlay::Explanation) => {
             Rows { count: explanation(view.snapshot, app.scroll, &mut part), ..Rows::default() }
         }

@@ -357,7 +357,8 @@ mod tests {
     #[test]
     fn no_key_has_two_meanings() {
         for replay in [false, true] {
-            let mut codes: Vec<KeyCode> = keys(replay).flat_map(|key| key.codes).map(|(code, _)| *code).collect();
+            let mut codes: Vec<KeyCode> =
+                keys(replay).flat_map(|key| key.codes).map(|(code, _)| *code).collect();
             let all = codes.len();
             codes.sort_by_key(|code| format!("{code:?}"));
             codes.dedup();
@@ -369,7 +370,10 @@ mod tests {
     fn a_key_of_recordings_does_nothing_on_a_live_run() {
         let press = |letter, replay| action(KeyEvent::new(KeyCode::Char(letter), KeyModifiers::NONE), replay);
         assert_eq!((press('g', false), press('g', true)), (None, Some(Action::GoTo)));
-        assert_eq!((press(' ', false), press(' ', true)), (Some(Action::Freeze), Some(Action::Play(Command::Pause))));
+        assert_eq!(
+            (press(' ', false), press(' ', true)),
+            (Some(Action::Freeze), Some(Action::Play(Command::Pause)))
+        );
         assert_eq!(press('r', true), Some(Action::Record), "that it makes no sense is said");
     }
 

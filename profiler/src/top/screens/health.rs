@@ -72,7 +72,9 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     ];
     if let Some(cursor) = cursor {
         let room = usize::from(canvas.height() / 4);
-        rows.extend(cursor.missing.iter().take(room).map(|missing| ("MISSING", missing.clone(), theme.bad())));
+        rows.extend(
+            cursor.missing.iter().take(room).map(|missing| ("MISSING", missing.clone(), theme.bad())),
+        );
     }
     let mut y = 1;
     for (label, text, style) in rows {
