@@ -6,6 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseButton, MouseEvent,
 use ratatui::buffer::Buffer;
 
 use super::{
+    bar,
     canvas::Canvas,
     frame::{self, tab_places},
     keys::{Action, action},
@@ -250,13 +251,11 @@ impl App {
                 self.show(tab?.0);
             }
             MouseEventKind::Down(MouseButton::Left) if event.row == 2 && self.cursor().is_some() => {
-                let cursor = self.cursor()?;
-                let place = frame::bar_place(cursor, self.width);
-                let column =
-                    event.column.checked_sub(place.start).filter(|_| place.contains(&event.column))?;
-                let share = f64::from(column) / f64::from(place.len().saturating_sub(1).max(1) as u32);
-                let moment = Moment::FromBegin(rounded(cursor.length as f64 * share).min(cursor.length));
-                return Some(self.play(Command::To(moment)));
+                let (length, bar) = (self.cursor()?.length, bar::place(self.width));
+                let column = event.column.checked_sub(bar.start).filter(|_| bar.contains(&event.column))?;
+                let columns = (bar.end - bar.start).saturating_sub(1).max(1);
+                let nanos = rounded(length as f64 * f64::from(column) / f64::from(columns));
+                return Some(self.play(Command::To(Moment::FromBegin(nanos.min(length)))));
             }
             MouseEventKind::Down(MouseButton::Left) => {
                 let row = usize::from(event.row.checked_sub(self.rows.top)?) + self.rows.first;

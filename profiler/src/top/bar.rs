@@ -10,12 +10,12 @@ use crate::{
 };
 
 /// Columns in front of the bar, so that it stays where it is while numbers change.
-const WORDS: u16 = 40;
+const WORDS: u16 = 44;
 /// Columns behind it.
 const BEHIND: u16 = 12;
 
 /// Columns of the bar on a screen of so many.
-pub fn place(_cursor: &Cursor, width: u16) -> Range<u16> {
+pub fn place(width: u16) -> Range<u16> {
     WORDS..width.saturating_sub(BEHIND).max(WORDS)
 }
 
@@ -42,7 +42,7 @@ pub fn draw(cursor: &Cursor, canvas: &mut Canvas) {
     let length = u16::try_from(position.chars().count()).unwrap_or(0);
     canvas.text(WORDS.saturating_sub(length + 1), 0, &position, theme.strong());
 
-    let bar = place(cursor, canvas.width());
+    let bar = place(canvas.width());
     let columns = bar.end - bar.start;
     if columns == 0 {
         return;

@@ -123,8 +123,6 @@ fn header(app: &App, view: &View, canvas: &mut Canvas) {
     }
 }
 
-pub use bar::place as bar_place;
-
 /// Columns that tabs with a blank behind their numbers take.
 const ROOMY: u16 = 90;
 

@@ -350,7 +350,7 @@ fn a_click_on_the_bar_goes_there() {
         let kind = MouseEventKind::Down(MouseButton::Left);
         app.mouse(MouseEvent { kind, column, row: 2, modifiers: KeyModifiers::NONE })
     };
-    assert_eq!(click(40), Some(Wish::Play(Command::To(Moment::FromBegin(0)))));
+    assert_eq!(click(44), Some(Wish::Play(Command::To(Moment::FromBegin(0)))));
     assert_eq!(click(107), Some(Wish::Play(Command::To(Moment::FromBegin(45 * SECOND)))));
     assert_eq!((click(3), click(119)), (None, None));
 }
