@@ -33,10 +33,10 @@ pub struct Survey {
     pub until: u64,
     /// All of it is.
     pub is_complete: bool,
-    appearances: Vec<Appearance>,
+    pub(super) appearances: Vec<Appearance>,
     /// Causes that were found in the last window.
-    before: Vec<Id>,
-    slowest: Option<Slowest>,
+    pub(super) before: Vec<Id>,
+    pub(super) slowest: Option<Slowest>,
 }
 
 impl Survey {

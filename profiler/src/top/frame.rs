@@ -211,10 +211,12 @@ fn help(scroll: usize, replay: bool, canvas: &mut Canvas) -> usize {
     canvas.heading(0, "Keys");
     let letters = State::ALL.len() + 2;
     let all = keys(replay).count() + letters;
+    let longest = keys(replay).map(|key| key.name.chars().count()).max().unwrap_or(0);
+    let column = u16::try_from(longest + 2).unwrap_or(0).max(9);
     let mut y = 1;
     for key in keys(replay).skip(scroll) {
         canvas.text(1, y, key.name, theme.key());
-        canvas.text(9, y, key.long, theme.plain());
+        canvas.text(column, y, key.long, theme.plain());
         y += 1;
     }
     if canvas.height() > y + 1 {
