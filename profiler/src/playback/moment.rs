@@ -4,12 +4,10 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::units::rounded;
-
 /// Nanoseconds of a second.
-const SECOND: f64 = 1e9;
+const SECOND: u64 = 1_000_000_000;
 /// Seconds beyond which nothing is a moment of a recording: more than thirty years.
-const MOST: f64 = 1e9;
+const MOST: u64 = 1_000_000_000;
 
 /// A moment of a recording, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,31 +44,37 @@ impl FromStr for Moment {
             Some(rest) => (true, rest),
             None => (false, trimmed),
         };
-        let seconds = seconds(number.strip_suffix('s').unwrap_or(number)).ok_or_else(wrong)?;
-        let nanos = rounded(seconds * SECOND);
+        let nanos = nanos(number.strip_suffix('s').unwrap_or(number)).ok_or_else(wrong)?;
         Ok(if from_end { Self::FromEnd(nanos) } else { Self::FromBegin(nanos) })
     }
 }
 
-/// Hours, minutes and seconds, or less of them, in seconds.
-fn seconds(text: &str) -> Option<f64> {
+/// Hours, minutes and seconds, or less of them, in nanoseconds.
+fn nanos(text: &str) -> Option<u64> {
     let mut parts = text.rsplit(':');
     let last = parts.next()?;
-    let plain = |part: &str| !part.is_empty() && part.chars().all(|letter| letter.is_ascii_digit());
-    let is_number = last.starts_with(|letter: char| letter.is_ascii_digit())
-        && last.chars().all(|letter| letter == '.' || letter.is_ascii_digit());
-    let mut sum: f64 = is_number.then(|| last.parse().ok()).flatten()?;
-    let (mut unit, mut below) = (1.0, sum);
+    let (whole, fraction) = last.split_once('.').unwrap_or((last, ""));
+    let (mut below, mut unit) = (number(whole)?, 1);
+    let mut sum = below;
     for (place, part) in parts.enumerate() {
         // A minute has no more than sixty of what stands behind it.
-        if place >= 2 || !plain(part) || below >= 60.0 {
+        if place >= 2 || below >= 60 {
             return None;
         }
-        below = part.parse().ok()?;
-        unit *= 60.0;
+        below = number(part)?;
+        unit *= 60;
         sum += below * unit;
     }
-    (sum <= MOST).then_some(sum)
+    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    // All of what was written must be digits, also what is less than a nanosecond.
+    let fraction = number(&digits).filter(|_| fraction.chars().all(|letter| letter.is_ascii_digit()))?;
+    (sum <= MOST).then(|| sum * SECOND + fraction)
+}
+
+/// A number of at most ten digits.
+fn number(text: &str) -> Option<u64> {
+    let is_one = (1..=10).contains(&text.len()) && text.chars().all(|letter| letter.is_ascii_digit());
+    is_one.then(|| text.parse().ok()).flatten()
 }
 
 /// A moment as a clock shows it, to a tenth of a second: `0:12.3`, `1:02:03.0`.
