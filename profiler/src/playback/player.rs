@@ -169,18 +169,11 @@ impl Player {
     /// This moment has been reached; returns what is to be done if that ends a jump.
     pub fn reached(&mut self, at: u64) -> Option<Arrival> {
         self.reached = at;
-        match self.goal.take_if(|goal| goal.to == at) {
-            Some(goal) => {
-                self.position = at;
-                Some(goal.arrival)
-            }
-            None => {
-                if self.goal.is_none() {
-                    self.position = at;
-                }
-                None
-            }
+        let ended = self.goal.take_if(|goal| goal.to == at);
+        if self.goal.is_none() {
+            self.position = at;
         }
+        ended.map(|goal| goal.arrival)
     }
 
     /// Whether a jump is under way.
@@ -274,17 +267,18 @@ mod tests {
 
     #[test]
     fn the_speed_has_ends_and_steps_from_any_value() {
+        let told = |player: &Player| player.speed().to_string();
         let mut player = Player::new(S, 3.0, true);
         player.command(Command::Faster);
-        assert_eq!(player.speed(), 5.0);
+        assert_eq!(told(&player), "5");
         for _ in 0..20 {
             player.command(Command::Faster);
         }
-        assert_eq!(player.speed(), 100.0);
+        assert_eq!(told(&player), "100");
         for _ in 0..20 {
             player.command(Command::Slower);
         }
-        assert_eq!(player.speed(), 0.1);
+        assert_eq!(told(&player), "0.1");
     }
 
     /// What is behind the end is the end; from there it begins anew.

@@ -360,7 +360,7 @@ fn a_click_on_the_bar_goes_there() {
 fn an_answer_is_said_and_opened() {
     let mut app = App::new(replayed(31, Motion::Playing));
     let mut snapshot = Snapshot::clone(&replayed(31, Motion::Paused));
-    let kept = snapshot.buckets.iter().flat_map(|bucket| bucket.slowest.first()).next().cloned();
+    let kept = snapshot.buckets.iter().find_map(|bucket| bucket.slowest.first()).cloned();
     let said = Said { number: 1, text: "the slowest request: 68.0 ms".to_owned(), open: kept };
     snapshot.cursor.as_mut().unwrap().said = Some(said);
     let snapshot = Arc::new(snapshot);
