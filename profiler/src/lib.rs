@@ -20,6 +20,7 @@ pub mod locks;
 mod markup;
 pub mod observe;
 pub mod platform;
+pub mod playback;
 pub mod probe;
 pub mod race;
 pub mod recording;

@@ -14,6 +14,7 @@ mod privileges;
 mod race;
 mod record;
 mod reference;
+mod replay;
 mod report;
 mod size;
 mod target;
@@ -42,6 +43,8 @@ enum Command {
     Explain(explain::Args),
     /// Watch a server and write down what is seen, to be explained later and elsewhere
     Record(record::Args),
+    /// Show a recording in the dashboard: play it, jump to its causes and its slowest request
+    Replay(replay::Args),
     /// Say why requests waited, from a recording
     Report(report::Args),
     /// Write a recording in the format of another tool: Perfetto, pprof, Parquet, OpenTelemetry…
@@ -70,6 +73,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Top(args) => top::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Record(args) => record::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Compare(args) => compare::run(&args),

@@ -19,7 +19,7 @@ use crate::{
         target::{Resolved, TargetSpec, resolve},
     },
     probe::Options,
-    top::{Background, Theme, keep_log, run as show},
+    top::{Asked, Background, Theme, keep_log, run as show},
 };
 
 /// Options of `whywait top`.
@@ -39,10 +39,10 @@ pub struct Args {
 pub struct ScreenArgs {
     /// Pictures a second
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10))]
-    fps: u32,
+    pub fps: u32,
     /// The terminal's background [default: what COLORFGBG says, else dark]
     #[arg(long, value_enum)]
-    background: Option<Background>,
+    pub background: Option<Background>,
 }
 
 /// Runs the command.
@@ -100,6 +100,17 @@ pub struct Watch {
     pub next: Option<String>,
 }
 
+/// Fails where there is no terminal to show anything in.
+///
+/// # Errors
+/// When standard output is none; `instead` says what needs none.
+pub fn needs_terminal(instead: &str) -> Result<()> {
+    if io::stdout().is_terminal() {
+        return Ok(());
+    }
+    bail!("standard output is no terminal, which the dashboard needs; {instead}")
+}
+
 /// Shows the dashboard on a target until the user ends it. When everything is attached `attached` is called, with where things can be
 /// told to the run; what it returns is returned, `None` if it never came to that.
 ///
@@ -110,11 +121,7 @@ pub fn dashboard<T: Send + 'static>(
     screen: &ScreenArgs,
     attached: impl FnOnce(mpsc::Sender<Told>) -> io::Result<T> + Send + 'static,
 ) -> Result<Option<T>> {
-    if !io::stdout().is_terminal() {
-        bail!(
-            "standard output is no terminal, which the dashboard needs; `whywait explain` prints what it finds"
-        );
-    }
+    needs_terminal("`whywait explain` prints what it finds")?;
     keep_log();
     let Watch { target, spec, options, follow, next } = watch;
     let theme = Theme::of_terminal(screen.background);
@@ -125,7 +132,11 @@ pub fn dashboard<T: Send + 'static>(
     let name = target.command.clone();
     let (commands, asked) = mpsc::channel();
     let mut recorded = None;
-    let mut record = move || toggle(&name, &mut recorded, &commands);
+    let mut ask = move |asked| match asked {
+        Asked::Record => Some(toggle(&name, &mut recorded, &commands)),
+        // There is a time cursor in recordings only.
+        Asked::Play(_) => None,
+    };
     let plan = LivePlan {
         spec,
         options,
@@ -157,7 +168,7 @@ pub fn dashboard<T: Send + 'static>(
         .name("whywait-live".to_owned())
         .spawn(move || live(target, plan, &over))
         .context("cannot start the thread that watches")?;
-    let shown = show(snapshots, theme, screen.fps, &mut record);
+    let shown = show(snapshots, theme, screen.fps, &mut ask);
     stop.set();
     let ended = thread.join();
     shown.context("cannot use the terminal")?;

@@ -430,10 +430,15 @@ impl History {
         }
     }
 
+    /// Threads are told as they are at this moment, however short a while ago they were told last.
+    pub fn tell_threads(&mut self) {
+        self.views = (self.at, Arc::new(self.threads.views()));
+    }
+
     /// Puts what is kept into a snapshot.
     pub fn tell(&mut self, snapshot: &mut Snapshot) {
         if self.at.since(self.views.0) >= THREADS_EVERY {
-            self.views = (self.at, Arc::new(self.threads.views()));
+            self.tell_threads();
         }
         snapshot.began = self.began;
         snapshot.at = self.at;

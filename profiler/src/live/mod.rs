@@ -7,6 +7,7 @@ mod backlog;
 mod bucket;
 mod connections;
 mod correlate;
+mod cursor;
 mod history;
 mod kept;
 mod lanes;
@@ -32,6 +33,7 @@ pub use bucket::{
 pub(crate) use connections::Connections;
 pub use connections::{Peer, Side};
 pub use correlate::{Link, Series, links};
+pub use cursor::{Cursor, Motion, Said};
 pub use history::{History, MOST_BYTES};
 pub use kept::{Ahead, Kept, Kind, Step};
 pub use lanes::{Cell, Lane, Share};

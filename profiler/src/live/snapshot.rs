@@ -6,6 +6,7 @@ use super::{
     backlog::Backlog,
     bucket::{Bucket, LockPlace},
     connections::Peer,
+    cursor::Cursor,
     kept::Kept,
     models::Models,
     threads::ThreadView,
@@ -204,4 +205,6 @@ pub struct Snapshot {
     pub notes: Vec<Note>,
     /// Servers side by side, where somebody runs them.
     pub models: Option<Arc<Models>>,
+    /// Where in a recording this is; `None` for a live run.
+    pub cursor: Option<Cursor>,
 }

@@ -84,18 +84,27 @@ impl Explainer {
 
 fn one(pipeline: Pipeline, facts: Facts, symbols: &mut Symbols) -> Explained {
     let lock_names = LockNames::look_up(pipeline.locks());
-    let observation = Observation::new(pipeline, Facts { lock_names, ..facts }, symbols);
-    let at = observation.facts.end;
-    let stacks = Arc::new(told(&observation.stacks));
-    let locks = Arc::new(known(&observation));
-    let explanation = explain(&observation);
-    let found = &explanation.model;
-    let model = (found.confidence > 0.0).then(|| Model {
-        id: found.id.id().to_owned(),
-        confidence: found.confidence,
-        evidence: found.evidence.clone(),
-    });
-    Explained { at, model, locks, stacks, explanation: Arc::new(explanation) }
+    Explained::of(&Observation::new(pipeline, Facts { lock_names, ..facts }, symbols))
+}
+
+impl Explained {
+    /// What a window was found to be.
+    pub fn of(observation: &Observation) -> Self {
+        let explanation = explain(observation);
+        let found = &explanation.model;
+        let model = (found.confidence > 0.0).then(|| Model {
+            id: found.id.id().to_owned(),
+            confidence: found.confidence,
+            evidence: found.evidence.clone(),
+        });
+        Self {
+            at: observation.facts.end,
+            model,
+            locks: Arc::new(known(observation)),
+            stacks: Arc::new(told(&observation.stacks)),
+            explanation: Arc::new(explanation),
+        }
+    }
 }
 
 /// Stacks of all requests, as far as they are shown.

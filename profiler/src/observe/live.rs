@@ -19,9 +19,10 @@ use super::{
     live_record::{LiveRecord, Sources, Tapes},
     pipeline::Pipeline,
     run::{GRACE, ObserveError, add_children, attach, ended, join_late},
+    shown::{self, SETTLED, WINDOW},
 };
 use crate::{
-    live::{Health, History, Lost, Note, Snapshot, Status, Target, Told, Turnover},
+    live::{Health, History, Note, Snapshot, Status, Target, Told, Turnover},
     platform::{
         clock::monotonic,
         proc,
@@ -30,7 +31,7 @@ use crate::{
         target::{Resolved, TargetSpec},
         yielding::never_preempt,
     },
-    probe::{AttachError, Options, Session},
+    probe::{AttachError, Options, Outcome, Session},
     symbols::Symbols,
     units::{Ns, Pid},
 };
@@ -45,10 +46,6 @@ const SEEK: Duration = Duration::from_millis(250);
 const IDLE: Duration = Duration::from_secs(1);
 /// How often the target's ports are looked up once they are known.
 const PORTS: Duration = Duration::from_secs(30);
-/// How long a window is that is explained.
-const WINDOW: u64 = 5_000_000_000;
-/// A response of which nothing more is written for this long, in nanoseconds, is complete.
-const SETTLED: u64 = 2_000_000_000;
 /// Threads that are looked at one by one because nothing is heard of them.
 const SILENT: usize = 64;
 /// A thread that has sent nothing for this long, in nanoseconds, is looked at.
@@ -131,7 +128,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
     }
     (plan.attached)();
     log::info!("attached to {}", shown.target.command);
-    shown.health.capabilities = capabilities(&session);
+    shown.health.capabilities = shown::capabilities(session.capabilities().iter().map(Outcome::from));
     shown.health.syscalls = session.mode().syscalls;
     shown.health.sockets_by_syscall = session.mode().sockets_by_syscall;
     for (hook, gives, why) in &shown.health.capabilities {
@@ -237,10 +234,7 @@ impl Run {
         self.before = self.beside.facts(&self.session, &self.target, now)?.counted_so_far();
         self.beside = Beside::new(now, &pids);
         self.watched = now;
-        self.shown.model = None;
-        self.shown.explanation = None;
-        self.shown.locks = Arc::default();
-        self.shown.stacks = Arc::default();
+        shown::forget_explained(&mut self.shown);
         let name = command.or_else(|| proc::command_name(*pids.first()?).ok());
         self.target.pids = pids;
         self.target.ports.clear();
@@ -324,11 +318,7 @@ impl Run {
             log::info!("found: {}", if found.is_empty() { "nothing".to_owned() } else { found.join(", ") });
             self.found = found;
         }
-        self.shown.model = new.model;
-        self.shown.locks = new.locks;
-        self.shown.stacks = new.stacks;
-        self.shown.explanation = Some(new.explanation);
-        self.shown.explained = new.at;
+        shown::take_explained(&mut self.shown, new);
     }
 
     fn look_at_losses(&mut self) -> Result<(), AttachError> {
@@ -341,12 +331,7 @@ impl Run {
             self.known_loss = total;
             self.pipeline.loss();
         }
-        self.shown.health.lost = Lost {
-            records: total + self.pipeline.unreadable() + counters.no_state + counters.unseen_switches,
-            by_kind: loss.by_kind().map(|(kind, count)| (kind.to_owned(), count)).collect(),
-            missing: self.pipeline.tally().missing,
-            late: self.pipeline.late(),
-        };
+        self.shown.health.lost = shown::lost(&loss, &counters, &self.pipeline);
         self.shown.health.records = counters.sent;
         Ok(())
     }
@@ -485,18 +470,11 @@ impl Run {
 
     fn snapshot(&mut self, behind: bool) -> Snapshot {
         let now = monotonic();
-        let (count, oldest) = self.pipeline.in_flight();
         let newest = self.pipeline.window().span().1;
-        let mut snapshot = self.shown.clone();
-        if let Some(history) = self.pipeline.history() {
-            history.advance(now);
-            history.in_flight(count);
-            history.tell(&mut snapshot);
-        }
+        shown::advance(&mut self.pipeline, now);
+        let mut snapshot = shown::picture(&self.shown, &mut self.pipeline, now);
         snapshot.status.clone_from(&self.status);
         snapshot.backlogs = self.backlogs.look(now);
-        snapshot.in_flight = count;
-        snapshot.oldest = oldest.map(|since| now.since(since));
         snapshot.health = Health { lag: if behind { lag(now, newest) } else { 0 }, ..snapshot.health };
         snapshot
     }
@@ -516,12 +494,4 @@ pub fn named(name: &str) -> Vec<Pid> {
 
 fn shown_target(target: &Resolved) -> Target {
     Target { command: target.command.clone(), pids: target.pids.clone(), ports: target.ports.clone() }
-}
-
-fn capabilities(session: &Session) -> Vec<(String, String, Option<String>)> {
-    let all = session.capabilities().iter();
-    all.map(|capability| {
-        (capability.probe.name.to_owned(), capability.probe.gives.to_owned(), capability.failure.clone())
-    })
-    .collect()
 }

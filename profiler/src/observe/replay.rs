@@ -14,7 +14,7 @@ use super::{
     pipeline::{Pipeline, Sink},
 };
 use crate::{
-    recording::{BlockKind, OpenError, Preamble, ReadError, Recording},
+    recording::{BlockKind, Entry, OpenError, Preamble, ReadError, Recording},
     stacks::{NameTable, Named},
     units::Ns,
 };
@@ -47,6 +47,9 @@ pub enum ReplayError {
         /// Why.
         cause: ReadError,
     },
+    /// It is played by several threads.
+    #[error("cannot start a thread to replay with: {0}")]
+    Thread(io::Error),
 }
 
 /// What a recording tells.
@@ -85,34 +88,12 @@ pub fn replay_to(
 type Told<'a> = (Box<dyn FnOnce(Ns) -> Sink + 'a>, &'a dyn Fn() -> bool);
 
 fn open(path: &Path, told: Option<Told<'_>>) -> Result<Replayed, ReplayError> {
-    let path = || path.to_owned();
-    let file = File::open(path()).map_err(|cause| ReplayError::Open { path: path(), cause })?;
-    let recording =
-        Recording::open(file).map_err(|cause| ReplayError::NoRecording { path: path(), cause })?;
-    replayed(recording, told).map_err(|cause| ReplayError::Read { path: path(), cause })
+    let source = Source::open(path)?;
+    replayed(source, told).map_err(|cause| ReplayError::Read { path: path.to_owned(), cause })
 }
 
-/// The same of an open recording.
-fn replayed<R: Read + Seek>(
-    mut recording: Recording<R>,
-    told: Option<Told<'_>>,
-) -> Result<Replayed, ReadError> {
-    let mut facts = recording.facts::<Facts>()?.unwrap_or_else(|| only(recording.preamble()));
-    let mut missing = Vec::new();
-    if !recording.is_complete() {
-        let last = Ns(recording.span().map_or(0, |(_, last)| last));
-        missing.push(
-            "the recording was cut off before its end: what came last, and names of functions that were new in it, are missing"
-                .to_owned(),
-        );
-        facts.end = facts.end.max(last);
-    }
-    missing.extend(
-        recording
-            .damage()
-            .iter()
-            .map(|part| format!("bytes {} to {} of the file cannot be read", part.from, part.to)),
-    );
+fn replayed<R: Read + Seek>(mut source: Source<R>, told: Option<Told<'_>>) -> Result<Replayed, ReadError> {
+    let facts = source.facts.clone();
     let (sink, enough) = told.unzip();
     let mut pipeline = Pipeline::new(facts.begin, sink.map(|make| make(facts.begin)));
     if enough.is_some() {
@@ -121,43 +102,127 @@ fn replayed<R: Read + Seek>(
     if let Some((from, to)) = facts.slice.span {
         pipeline.count_between(from, to);
     }
-    for entry in recording.entries().to_vec() {
-        if enough.is_some_and(|enough| enough()) {
-            break;
-        }
-        if entry.kind != BlockKind::Records {
-            continue;
-        }
-        let whole = match recording.block(&entry) {
-            Ok(block) => {
-                // Callers were found when the stacks were taken.
-                pipeline.records(&block.content, &mut ());
-                true
+    while !enough.is_some_and(|enough| enough())
+        && let Some(part) = source.next()?
+    {
+        if let Part::Records { content, is_whole } = part {
+            // Callers were found when the stacks were taken.
+            pipeline.records(&content, &mut ());
+            if !is_whole {
+                pipeline.loss();
             }
-            Err(error @ ReadError::Block { .. }) => {
-                missing.push(error.to_string());
-                false
-            }
-            Err(error) => return Err(error),
-        };
-        if entry.dropped > 0 || !whole {
-            pipeline.loss();
         }
-    }
-    if facts.unwritten > 0 {
-        missing.push(format!(
-            "{} records were not written, because the disk was too slow for them",
-            facts.unwritten
-        ));
     }
     pipeline.finish(facts.end);
-    let mut names = NameTable::new(recording.names::<Named>()?);
+    let mut names = source.names()?;
     Ok(Replayed {
         observation: Observation::new(pipeline, facts, &mut names),
-        preamble: recording.preamble().clone(),
+        preamble: source.recording.preamble().clone(),
         names,
-        missing,
+        missing: source.missing,
     })
+}
+
+/// A part of a recording.
+pub(super) enum Part {
+    /// Records, one after the other.
+    Records {
+        /// The records; none, where they cannot be read.
+        content: Vec<u8>,
+        /// Whether nothing is missing among them.
+        is_whole: bool,
+    },
+    /// What was known beside the records up to here.
+    Facts(Entry),
+}
+
+/// A recording, part by part.
+pub(super) struct Source<R> {
+    /// The file.
+    pub recording: Recording<R>,
+    /// The newest facts.
+    pub facts: Facts,
+    /// What is known to be missing so far, a sentence for each.
+    pub missing: Vec<String>,
+    next: usize,
+}
+
+impl Source<File> {
+    /// Opens a recording, whole or not.
+    ///
+    /// # Errors
+    /// When it is no recording, or cannot be read at all.
+    pub fn open(path: &Path) -> Result<Self, ReplayError> {
+        let path = || path.to_owned();
+        let file = File::open(path()).map_err(|cause| ReplayError::Open { path: path(), cause })?;
+        let recording =
+            Recording::open(file).map_err(|cause| ReplayError::NoRecording { path: path(), cause })?;
+        Self::new(recording).map_err(|cause| ReplayError::Read { path: path(), cause })
+    }
+}
+
+impl<R: Read + Seek> Source<R> {
+    fn new(mut recording: Recording<R>) -> Result<Self, ReadError> {
+        let mut facts = recording.facts::<Facts>()?.unwrap_or_else(|| only(recording.preamble()));
+        let mut missing = Vec::new();
+        if !recording.is_complete() {
+            let last = Ns(recording.span().map_or(0, |(_, last)| last));
+            missing.push(
+                "the recording was cut off before its end: what came last, and names of functions that were new in it, are missing"
+                    .to_owned(),
+            );
+            facts.end = facts.end.max(last);
+        }
+        missing.extend(
+            recording
+                .damage()
+                .iter()
+                .map(|part| format!("bytes {} to {} of the file cannot be read", part.from, part.to)),
+        );
+        if facts.unwritten > 0 {
+            missing.push(format!(
+                "{} records were not written, because the disk was too slow for them",
+                facts.unwritten
+            ));
+        }
+        Ok(Self { recording, facts, missing, next: 0 })
+    }
+
+    /// Names of functions.
+    pub fn names(&mut self) -> Result<NameTable, ReadError> {
+        Ok(NameTable::new(self.recording.names::<Named>()?))
+    }
+
+    /// Begins anew.
+    pub fn rewind(&mut self) {
+        self.next = 0;
+    }
+
+    /// The next part; `None` at the end.
+    pub fn next(&mut self) -> Result<Option<Part>, ReadError> {
+        while let Some(entry) = self.recording.entries().get(self.next).copied() {
+            self.next += 1;
+            match entry.kind {
+                BlockKind::Records => {}
+                BlockKind::Facts => return Ok(Some(Part::Facts(entry))),
+                _ => continue,
+            }
+            let part = match self.recording.block(&entry) {
+                Ok(block) => Part::Records { content: block.content, is_whole: entry.dropped == 0 },
+                Err(error @ ReadError::Block { .. }) => {
+                    let error = error.to_string();
+                    // It has been met before when the recording is gone through once more.
+                    if !self.missing.contains(&error) {
+                        self.missing.push(error);
+                    }
+                    Part::Records { content: Vec::new(), is_whole: false }
+                }
+                Err(error) => return Err(error),
+            };
+            return Ok(Some(part));
+        }
+        Ok(None)
+    }
 }
 
 /// What is known where no facts can be read.

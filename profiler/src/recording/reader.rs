@@ -184,17 +184,23 @@ impl<R: Read + Seek> Recording<R> {
         let entries: Vec<Entry> =
             self.entries.iter().rev().filter(|entry| entry.kind == BlockKind::Facts).copied().collect();
         for entry in entries {
-            match self.block(&entry) {
-                Ok(block) => {
-                    if let Ok(facts) = serde_json::from_slice(&block.content) {
-                        return Ok(Some(facts));
-                    }
-                }
-                Err(ReadError::Block { .. }) => {}
-                Err(error) => return Err(error),
+            if let Some(facts) = self.facts_of(&entry)? {
+                return Ok(Some(facts));
             }
         }
         Ok(None)
+    }
+
+    /// The facts of a block; `None` when they cannot be read.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn facts_of<T: DeserializeOwned>(&mut self, entry: &Entry) -> Result<Option<T>, ReadError> {
+        match self.block(entry) {
+            Ok(block) => Ok(serde_json::from_slice(&block.content).ok()),
+            Err(ReadError::Block { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// All names of code that can be read, oldest first.

@@ -6,6 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseButton, MouseEvent,
 use ratatui::buffer::Buffer;
 
 use super::{
+    bar,
     canvas::Canvas,
     frame::{self, tab_places},
     keys::{Action, action},
@@ -13,14 +14,18 @@ use super::{
     theme::Theme,
     view::{View, ZOOM},
 };
-use crate::live::{Kept, LockPlace, Snapshot};
+use crate::{
+    live::{Cursor, Kept, LockPlace, Snapshot},
+    playback::{Command, Moment},
+    units::rounded,
+};
 
 /// Buckets that a large step goes through time: half a minute.
 const LARGE: usize = 60;
 /// Rows of a page.
 const PAGE: usize = 10;
-/// Letters of a filter.
-const FILTER: usize = 60;
+/// Letters that can be typed.
+const LETTERS: usize = 60;
 
 /// What is laid over a screen.
 #[derive(Debug)]
@@ -33,6 +38,15 @@ pub enum Overlay {
     Request(Arc<Kept>),
     /// One lock.
     Lock(LockPlace),
+}
+
+/// What is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prompt {
+    /// The filter.
+    Filter,
+    /// A moment of a recording.
+    Moment,
 }
 
 /// What the terminal's side has to do.
@@ -48,6 +62,8 @@ pub enum Wish {
     Screenshot,
     /// Begin to record, or end that.
     Record,
+    /// Move the time cursor of a recording.
+    Play(Command),
 }
 
 /// The dashboard's state.
@@ -63,12 +79,14 @@ pub struct App {
     pub back: usize,
     /// The filter.
     pub filter: String,
-    /// The filter while it is typed.
-    pub typing: Option<String>,
+    /// What is being typed, and as far as it is.
+    pub typing: Option<(Prompt, String)>,
     /// What is said in the footer until the next key.
     pub message: Option<String>,
     newest: Arc<Snapshot>,
     frozen: Option<Arc<Snapshot>>,
+    /// Number of the last answer that was heard.
+    heard: u64,
     zoom: usize,
     zoomed: Vec<String>,
     width: u16,
@@ -90,6 +108,7 @@ impl App {
             message: None,
             newest: snapshot,
             frozen: None,
+            heard: 0,
             zoom: 0,
             zoomed: Vec::new(),
             width: 0,
@@ -108,8 +127,30 @@ impl App {
             let on = last(&snapshot).saturating_sub(last(&self.newest));
             self.back = (self.back + on).min(snapshot.buckets.len().saturating_sub(1));
         }
+        if snapshot.at < self.newest.at {
+            self.back = 0;
+        }
         self.newest = snapshot;
+        self.hear();
         self.frozen.is_none()
+    }
+
+    /// Takes an answer to what was asked for in a recording.
+    fn hear(&mut self) {
+        let newest = Arc::clone(&self.newest);
+        let said = newest.cursor.as_ref().and_then(|cursor| cursor.said.as_ref());
+        let Some(said) = said.filter(|said| said.number > self.heard) else { return };
+        self.heard = said.number;
+        self.message = Some(said.text.clone());
+        if let Some(kept) = &said.open {
+            self.show(Screen::Requests);
+            self.lay_over(Overlay::Request(Arc::clone(kept)));
+        }
+    }
+
+    /// Where in a recording this is, if it is one.
+    pub fn cursor(&self) -> Option<&Cursor> {
+        self.newest.cursor.as_ref()
     }
 
     /// Whether the picture is held still.
@@ -152,28 +193,52 @@ impl App {
             return None;
         }
         self.message = None;
-        if let Some(typed) = &mut self.typing
+        if self.typing.is_some()
             && event.modifiers.difference(crossterm::event::KeyModifiers::SHIFT).is_empty()
         {
-            match event.code {
-                KeyCode::Enter => self.filter = self.typing.take().unwrap_or_default(),
-                KeyCode::Esc => {
-                    self.typing = None;
+            return Some(self.typed(event.code));
+        }
+        let action = action(event, self.cursor().is_some())?;
+        Some(self.act(action, theme))
+    }
+
+    /// A key was pressed while something is typed.
+    fn typed(&mut self, code: KeyCode) -> Wish {
+        let Some((prompt, mut text)) = self.typing.take() else { return Wish::Redraw };
+        match code {
+            KeyCode::Enter if prompt == Prompt::Moment => {
+                match text.parse() {
+                    Ok(moment) => return self.play(Command::To(moment)),
+                    Err(error) => self.message = Some(format!("{error}")),
+                }
+                return Wish::Redraw;
+            }
+            KeyCode::Enter => return Wish::Redraw,
+            KeyCode::Esc => {
+                if prompt == Prompt::Filter {
                     self.filter.clear();
                 }
-                KeyCode::Backspace => {
-                    typed.pop();
-                }
-                KeyCode::Char(letter) if typed.chars().count() < FILTER => typed.push(letter),
-                _ => {}
+                return Wish::Redraw;
             }
-            if let Some(typed) = &self.typing {
-                self.filter.clone_from(typed);
+            KeyCode::Backspace => {
+                text.pop();
             }
-            return Some(Wish::Redraw);
+            KeyCode::Char(letter) if text.chars().count() < LETTERS => text.push(letter),
+            _ => {}
         }
-        let action = action(event)?;
-        Some(self.act(action, theme))
+        if prompt == Prompt::Filter {
+            self.filter.clone_from(&text);
+        }
+        self.typing = Some((prompt, text));
+        Wish::Redraw
+    }
+
+    /// The time cursor is to be moved: what is looked at is the moment at which it is.
+    fn play(&mut self, command: Command) -> Wish {
+        if !matches!(command, Command::Pause | Command::Faster | Command::Slower) {
+            self.back = 0;
+        }
+        Wish::Play(command)
     }
 
     /// The mouse was used.
@@ -184,6 +249,13 @@ impl App {
             MouseEventKind::Down(MouseButton::Left) if event.row == 1 => {
                 let tab = tab_places(self.width).into_iter().find(|(_, place)| place.contains(&event.column));
                 self.show(tab?.0);
+            }
+            MouseEventKind::Down(MouseButton::Left) if event.row == 2 && self.cursor().is_some() => {
+                let (length, bar) = (self.cursor()?.length, bar::place(self.width));
+                let column = event.column.checked_sub(bar.start).filter(|_| bar.contains(&event.column))?;
+                let columns = (bar.end - bar.start).saturating_sub(1).max(1);
+                let nanos = rounded(length as f64 * f64::from(column) / f64::from(columns));
+                return Some(self.play(Command::To(Moment::FromBegin(nanos.min(length)))));
             }
             MouseEventKind::Down(MouseButton::Left) => {
                 let row = usize::from(event.row.checked_sub(self.rows.top)?) + self.rows.first;
@@ -229,7 +301,12 @@ impl App {
             Action::Quit => return Wish::Quit,
             Action::Suspend => return Wish::Suspend,
             Action::Screenshot => return Wish::Screenshot,
+            Action::Record if self.cursor().is_some() => {
+                self.message = Some("there is nothing to record: this is a recording".to_owned());
+            }
             Action::Record => return Wish::Record,
+            Action::Play(command) => return self.play(command),
+            Action::GoTo => self.typing = Some((Prompt::Moment, String::new())),
             Action::Help => self.lay_over(Overlay::Help),
             Action::Explain => self.lay_over(Overlay::Explanation),
             Action::Show(screen) => self.show(screen),
@@ -271,7 +348,7 @@ impl App {
             }
             Action::Filter => {
                 if self.overlay.is_none() {
-                    self.typing = Some(self.filter.clone());
+                    self.typing = Some((Prompt::Filter, self.filter.clone()));
                 }
             }
             Action::Switch => {

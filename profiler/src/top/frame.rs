@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{
-    app::{App, Overlay},
+    app::{App, Overlay, Prompt},
+    bar,
     canvas::{Canvas, wrap},
-    keys::{KEYS, Place},
+    keys::{Key, Place, keys},
     screens::{Rows, SCREENS, Screen},
     theme::letter,
     view::View,
@@ -18,8 +19,8 @@ use crate::{
 
 /// Columns and rows below which nothing sensible can be shown.
 pub const LEAST: (u16, u16) = (80, 24);
-/// Rows above a screen.
-pub const TOP: u16 = 2;
+/// Rows above a screen; in a recording there is the time cursor as well.
+const TOP: u16 = 2;
 
 /// Draws everything. Returns the screen's rows, counted from the top of the terminal.
 pub fn draw(app: &App, canvas: &mut Canvas) -> Rows {
@@ -34,9 +35,14 @@ pub fn draw(app: &App, canvas: &mut Canvas) -> Rows {
     let view = app.view(canvas.theme);
     header(app, &view, canvas);
     tabs(app.screen, canvas);
+    let mut top = TOP;
+    if let Some(cursor) = app.cursor() {
+        bar::draw(cursor, &mut canvas.part(0, TOP, width, 1));
+        top += 1;
+    }
     let note = note(&view, canvas, height - 1);
-    let room = height - TOP - 1 - note;
-    let mut part = canvas.part(0, TOP, width, room);
+    let room = height - top - 1 - note;
+    let mut part = canvas.part(0, top, width, room);
     let rows = match &app.overlay {
         Some(Overlay::Request(kept)) => {
             let count = super::screens::draw_request(kept, view.snapshot, app.scroll, &mut part);
@@ -46,14 +52,16 @@ pub fn draw(app: &App, canvas: &mut Canvas) -> Rows {
             let count = super::screens::draw_lock(*place, &view, app.scroll, &mut part);
             Rows { count, ..Rows::default() }
         }
-        Some(Overlay::Help) => Rows { count: help(app.scroll, &mut part), ..Rows::default() },
+        Some(Overlay::Help) => {
+            Rows { count: help(app.scroll, app.cursor().is_some(), &mut part), ..Rows::default() }
+        }
         Some(Overlay::Explanation) => {
             Rows { count: explanation(view.snapshot, app.scroll, &mut part), ..Rows::default() }
         }
         None => app.screen.draw(&view, &mut part),
     };
     footer(app, canvas, height - 1);
-    Rows { top: rows.top + TOP, ..rows }
+    Rows { top: rows.top + top, ..rows }
 }
 
 fn who(snapshot: &Snapshot) -> String {
@@ -84,13 +92,18 @@ fn header(app: &App, view: &View, canvas: &mut Canvas) {
     if app.is_frozen() {
         right.push(("FROZEN".to_owned(), theme.warn()));
     }
-    let seconds = snapshot.at.since(snapshot.began) / 1_000_000_000;
-    right
-        .push((format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60), theme.plain()));
+    let replay = snapshot.cursor.is_some();
+    if !replay {
+        let seconds = snapshot.at.since(snapshot.began) / 1_000_000_000;
+        let time = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+        right.push((time, theme.plain()));
+    }
     let lost_style = if lost == 0 { theme.faint() } else { theme.bad() };
     right.push((format!("{} {}", if lost == 0 { "lost" } else { "LOST" }, fmt_count(lost)), lost_style));
     let lag_style = if lag == 0 { theme.faint() } else { theme.bad() };
-    right.push((format!("lag {}", fmt_us(lag as f64 / 1e3)), lag_style));
+    if !replay {
+        right.push((format!("lag {}", fmt_us(lag as f64 / 1e3)), lag_style));
+    }
     let length: usize = right.iter().map(|(text, _)| text.chars().count() + 3).sum();
     let mut x = canvas.width().saturating_sub(u16::try_from(length).unwrap_or(0));
     let room = x;
@@ -99,7 +112,7 @@ fn header(app: &App, view: &View, canvas: &mut Canvas) {
         x = canvas.text(x, 0, &text, style);
     }
     let mut left = canvas.part(0, 0, room, 1);
-    let mut at = left.text(0, 0, "whywait ", theme.key());
+    let mut at = left.text(0, 0, if replay { "whywait replay: " } else { "whywait " }, theme.key());
     at = left.text(at, 0, &who(snapshot), theme.strong());
     let status = match &snapshot.status {
         Status::Attaching => Some("attaching…".to_owned()),
@@ -168,9 +181,13 @@ fn note(view: &View, canvas: &mut Canvas, bottom: u16) -> u16 {
 
 fn footer(app: &App, canvas: &mut Canvas, y: u16) {
     let theme = canvas.theme;
-    if let Some(typed) = &app.typing {
-        let x = canvas.text(0, y, "filter: ", theme.key());
-        canvas.text(x, y, &format!("{typed}▏ (Enter keeps it, Esc drops it)"), theme.plain());
+    if let Some((prompt, typed)) = &app.typing {
+        let (label, hint) = match prompt {
+            Prompt::Filter => ("filter: ", "Enter keeps it, Esc drops it"),
+            Prompt::Moment => ("go to: ", "12.5, 1:03, -5s from the end; Enter goes there, Esc does not"),
+        };
+        let x = canvas.text(0, y, label, theme.key());
+        canvas.text(x, y, &format!("{typed}▏ ({hint})"), theme.plain());
         return;
     }
     if let Some(message) = &app.message {
@@ -185,7 +202,8 @@ fn footer(app: &App, canvas: &mut Canvas, y: u16) {
         x = canvas.text(x, y, " scroll  ", theme.plain());
     }
     let open = app.overlay.is_some();
-    for key in KEYS.iter().filter(|key| app.screen.has(key.place) && (!open || key.place == Place::Always)) {
+    let shown = |key: &&Key| app.screen.has(key.place) && (!open || key.place == Place::Always);
+    for key in keys(app.cursor().is_some()).filter(shown) {
         let length = u16::try_from(key.name.chars().count() + key.short.len() + 3).unwrap_or(0);
         if x + length > canvas.width() + 2 {
             break;
@@ -199,15 +217,17 @@ fn footer(app: &App, canvas: &mut Canvas, y: u16) {
 }
 
 /// The keys and the letters; returns how many lines there are.
-fn help(scroll: usize, canvas: &mut Canvas) -> usize {
+fn help(scroll: usize, replay: bool, canvas: &mut Canvas) -> usize {
     let theme = canvas.theme;
     canvas.heading(0, "Keys");
     let letters = State::ALL.len() + 2;
-    let all = KEYS.len() + letters;
+    let all = keys(replay).count() + letters;
+    let longest = keys(replay).map(|key| key.name.chars().count()).max().unwrap_or(0);
+    let column = u16::try_from(longest + 2).unwrap_or(0).max(9);
     let mut y = 1;
-    for key in KEYS.iter().skip(scroll) {
+    for key in keys(replay).skip(scroll) {
         canvas.text(1, y, key.name, theme.key());
-        canvas.text(9, y, key.long, theme.plain());
+        canvas.text(column, y, key.long, theme.plain());
         y += 1;
     }
     if canvas.height() > y + 1 {

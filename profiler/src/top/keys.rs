@@ -3,6 +3,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::screens::Screen;
+use crate::playback::{Command, Moment};
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,28 @@ pub enum Action {
     Explain,
     /// Puts the program to sleep, as the shell's Ctrl-Z.
     Suspend,
+    /// Moves the time cursor of a recording.
+    Play(Command),
+    /// Begins to type a moment of a recording.
+    GoTo,
+}
+
+/// Where a key means what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Always.
+    Both,
+    /// On a live run.
+    Live,
+    /// In a recording.
+    Replay,
+}
+
+impl When {
+    /// Whether it holds in a recording, or on a live run.
+    fn holds(self, replay: bool) -> bool {
+        self == Self::Both || (self == Self::Replay) == replay
+    }
 }
 
 /// Where a key is worth a place in the footer.
@@ -83,6 +106,8 @@ pub struct Key {
     pub long: &'static str,
     /// Where it is shown.
     pub place: Place,
+    /// Where it means that.
+    pub when: When,
     /// Codes and what each of them does.
     codes: &'static [(KeyCode, Action)],
 }
@@ -94,7 +119,13 @@ const fn key(
     place: Place,
     codes: &'static [(KeyCode, Action)],
 ) -> Key {
-    Key { name, short, long, place, codes }
+    Key { name, short, long, place, when: When::Both, codes }
+}
+
+impl Key {
+    const fn only(self, when: When) -> Self {
+        Self { when, ..self }
+    }
 }
 
 /// All keys.
@@ -144,7 +175,67 @@ pub const KEYS: &[Key] = &[
         "hold the picture still; watching goes on",
         Place::Always,
         &[(KeyCode::Char(' '), Action::Freeze)],
-    ),
+    )
+    .only(When::Live),
+    key(
+        "space",
+        "pause",
+        "stop the time, or let it go on; at the end begin anew",
+        Place::Always,
+        &[(KeyCode::Char(' '), Action::Play(Command::Pause))],
+    )
+    .only(When::Replay),
+    key(
+        "< >",
+        "speed",
+        "slower or faster, from a tenth to a hundred times; also , and .",
+        Place::Always,
+        &[
+            (KeyCode::Char('<'), Action::Play(Command::Slower)),
+            (KeyCode::Char(','), Action::Play(Command::Slower)),
+            (KeyCode::Char('>'), Action::Play(Command::Faster)),
+            (KeyCode::Char('.'), Action::Play(Command::Faster)),
+        ],
+    )
+    .only(When::Replay),
+    key(
+        "g",
+        "go to",
+        "go to a moment: 12.5 or 1:03 from the beginning, -5s from the end; a click on the bar does it, too",
+        Place::Always,
+        &[(KeyCode::Char('g'), Action::GoTo)],
+    )
+    .only(When::Replay),
+    key(
+        "n p",
+        "finding",
+        "the next or the previous moment at which a cause is found that was not found before",
+        Place::Always,
+        &[
+            (KeyCode::Char('n'), Action::Play(Command::NextFinding)),
+            (KeyCode::Char('p'), Action::Play(Command::PreviousFinding)),
+        ],
+    )
+    .only(When::Replay),
+    key(
+        "w",
+        "worst",
+        "go to the slowest request of the recording, and open it",
+        Place::Always,
+        &[(KeyCode::Char('w'), Action::Play(Command::Slowest))],
+    )
+    .only(When::Replay),
+    key(
+        "Home End",
+        "",
+        "the recording's beginning or its end",
+        Place::Help,
+        &[
+            (KeyCode::Home, Action::Play(Command::To(Moment::FromBegin(0)))),
+            (KeyCode::End, Action::Play(Command::To(Moment::FromEnd(0)))),
+        ],
+    )
+    .only(When::Replay),
     key(
         "← →",
         "time",
@@ -219,7 +310,8 @@ pub const KEYS: &[Key] = &[
         "record to a file here, for whywait report; once more to end that",
         Place::Help,
         &[(KeyCode::Char('r'), Action::Record)],
-    ),
+    )
+    .only(When::Live),
     key(
         "s",
         "save",
@@ -229,8 +321,14 @@ pub const KEYS: &[Key] = &[
     ),
 ];
 
-/// What a pressed key does; `None` for one that does nothing.
-pub fn action(event: KeyEvent) -> Option<Action> {
+/// The keys of a recording, or of a live run.
+pub fn keys(replay: bool) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(move |key| key.when.holds(replay))
+}
+
+/// What a pressed key does in a recording, or on a live run; `None` for one that does nothing. In a recording that is also what makes no sense
+/// there, so that it can be said.
+pub fn action(event: KeyEvent, replay: bool) -> Option<Action> {
     if event.modifiers.contains(KeyModifiers::CONTROL) {
         return match event.code {
             KeyCode::Char('c') => Some(Action::Quit),
@@ -238,17 +336,19 @@ pub fn action(event: KeyEvent) -> Option<Action> {
             _ => None,
         };
     }
-    KEYS.iter().flat_map(|key| key.codes).find(|(code, _)| *code == event.code).map(|(_, action)| *action)
+    let live = KEYS.iter().filter(|key| replay && key.when == When::Live);
+    let mut codes = keys(replay).chain(live).flat_map(|key| key.codes);
+    codes.find(|(code, _)| *code == event.code).map(|(_, action)| *action)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The table as the README has it.
-    fn markdown() -> String {
+    /// A table as the README has it.
+    fn markdown(keys: impl Iterator<Item = &'static Key>) -> String {
         let mut table = "| key | what it does |\n| --- | --- |\n".to_owned();
-        for key in KEYS {
+        for key in keys {
             table = format!("{table}| `{}` | {} |\n", key.name, key.long);
         }
         table
@@ -256,17 +356,33 @@ mod tests {
 
     #[test]
     fn no_key_has_two_meanings() {
-        let mut codes: Vec<KeyCode> = KEYS.iter().flat_map(|key| key.codes).map(|(code, _)| *code).collect();
-        let all = codes.len();
-        codes.sort_by_key(|code| format!("{code:?}"));
-        codes.dedup();
-        assert_eq!(codes.len(), all);
+        for replay in [false, true] {
+            let mut codes: Vec<KeyCode> =
+                keys(replay).flat_map(|key| key.codes).map(|(code, _)| *code).collect();
+            let all = codes.len();
+            codes.sort_by_key(|code| format!("{code:?}"));
+            codes.dedup();
+            assert_eq!(codes.len(), all);
+        }
     }
 
-    /// The README's table is this one.
     #[test]
-    fn the_readme_has_the_table() {
+    fn a_key_of_recordings_does_nothing_on_a_live_run() {
+        let press = |letter, replay| action(KeyEvent::new(KeyCode::Char(letter), KeyModifiers::NONE), replay);
+        assert_eq!((press('g', false), press('g', true)), (None, Some(Action::GoTo)));
+        assert_eq!(
+            (press(' ', false), press(' ', true)),
+            (Some(Action::Freeze), Some(Action::Play(Command::Pause)))
+        );
+        assert_eq!(press('r', true), Some(Action::Record), "that it makes no sense is said");
+    }
+
+    /// The README's tables are these.
+    #[test]
+    fn the_readme_has_the_tables() {
         let readme = include_str!("../../../README.md");
-        assert!(readme.contains(&markdown()), "put this into README.md:\n\n{}", markdown());
+        for table in [markdown(keys(false)), markdown(KEYS.iter().filter(|key| key.when == When::Replay))] {
+            assert!(readme.contains(&table), "put this into README.md:\n\n{table}");
+        }
     }
 }

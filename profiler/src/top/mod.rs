@@ -5,6 +5,7 @@
 
 mod answer;
 mod app;
+mod bar;
 mod canvas;
 mod frame;
 mod keys;
@@ -32,12 +33,21 @@ pub use app::App;
 pub use log::keep_log;
 pub use theme::{Background, Depth, Theme, rgb};
 
-use crate::live::Snapshot;
+use crate::{live::Snapshot, playback::Command};
 use app::Wish;
 use terminal::Screen;
 
-/// Shows snapshots until the user, a signal, the end of the terminal or that of the snapshots ends it. `record` begins or ends a recording, and says
-/// what it did.
+/// What the user wants of the run that is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Begin to record it, or end that.
+    Record,
+    /// Move the time cursor of a recording.
+    Play(Command),
+}
+
+/// Shows snapshots until the user, a signal, the end of the terminal or that of the snapshots ends it. `ask` does what the user wants, and returns what is
+/// to be said about it.
 ///
 /// # Errors
 /// When the terminal cannot be used, or the system has no room for what waits for it.
@@ -45,10 +55,10 @@ pub fn run(
     snapshots: watch::Receiver<Arc<Snapshot>>,
     theme: Theme,
     fps: u32,
-    record: &mut dyn FnMut() -> String,
+    ask: &mut dyn FnMut(Asked) -> Option<String>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(show(snapshots, theme, fps, record));
+    let ended = runtime.block_on(show(snapshots, theme, fps, ask));
     // The terminal is given back by now; the thread that waits for its input is not waited for.
     runtime.shutdown_background();
     match ended {
@@ -95,7 +105,7 @@ async fn show(
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     theme: Theme,
     fps: u32,
-    record: &mut dyn FnMut() -> String,
+    ask: &mut dyn FnMut(Asked) -> Option<String>,
 ) -> io::Result<()> {
     let mut signals = Signals::new()?;
     let mut screen = Screen::take()?;
@@ -149,7 +159,11 @@ async fn show(
                 picture = draw(&mut screen, &mut app, theme)?;
             }
             Some(Wish::Record) => {
-                app.message = Some(record());
+                app.message = ask(Asked::Record);
+                picture = draw(&mut screen, &mut app, theme)?;
+            }
+            Some(Wish::Play(command)) => {
+                app.message = ask(Asked::Play(command));
                 picture = draw(&mut screen, &mut app, theme)?;
             }
             Some(Wish::Redraw) => picture = draw(&mut screen, &mut app, theme)?,

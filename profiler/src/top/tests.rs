@@ -17,7 +17,8 @@ use super::{
     theme::{Background, Depth, Theme},
 };
 use crate::{
-    live::{Lost, Note, Snapshot, Status, testing},
+    live::{Cursor, Lost, Motion, Note, Said, Snapshot, Status, testing},
+    playback::{Command, Moment},
     units::Ns,
 };
 
@@ -191,7 +192,7 @@ fn the_overview_says_why() {
 /// Nothing is drawn outside, nothing panics: any key on any screen at any size, with nothing to show and with much.
 #[test]
 fn any_key_at_any_size() {
-    let codes = "?1234567890 []+-=jkeo/x\u{1b}s".chars().map(KeyCode::Char).chain([
+    let codes = "?1234567890 []+-=jkeo/x\u{1b}sr<>,.gnpw".chars().map(KeyCode::Char).chain([
         KeyCode::Tab,
         KeyCode::BackTab,
         KeyCode::Enter,
@@ -202,10 +203,17 @@ fn any_key_at_any_size() {
         KeyCode::Down,
         KeyCode::PageUp,
         KeyCode::PageDown,
+        KeyCode::Home,
+        KeyCode::End,
         KeyCode::Backspace,
     ]);
     let codes: Vec<KeyCode> = codes.collect();
-    let snapshots = [Arc::new(Snapshot::default()), testing::recorded(31)];
+    let snapshots = [
+        Arc::new(Snapshot::default()),
+        testing::recorded(31),
+        replayed(31, Motion::Playing),
+        Arc::new(Snapshot { cursor: Some(cursor(0, Motion::AtEnd)), ..Snapshot::default() }),
+    ];
     for snapshot in snapshots {
         let mut app = App::new(Arc::clone(&snapshot));
         for screen in SCREENS {
@@ -330,4 +338,152 @@ fn control_characters_are_not_shown() {
     snapshot.target.command = "evil\u{1b}[2J\u{7}".to_owned();
     let shown = text(&mut App::new(Arc::new(snapshot)), (120, 40));
     assert!(shown.chars().all(|letter| letter == '\n' || !letter.is_control()));
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A cursor in a recording of 45 s, in which causes appear and one request is the slowest.
+fn cursor(seconds: u64, motion: Motion) -> Cursor {
+    Cursor {
+        position: seconds * SECOND,
+        length: 45 * SECOND,
+        speed: 10.0,
+        motion,
+        appearances: Arc::new(vec![20 * SECOND, 35 * SECOND]),
+        slowest: Some(40 * SECOND),
+        looked_through: 1.0,
+        origin: "12,345 records from 2026-11-24 17:00:00 UTC on".into(),
+        recorder_percent: 1.5,
+        missing: Arc::new(vec!["the recording was cut off before its end".to_owned()]),
+        said: None,
+    }
+}
+
+/// The stream as a recording shows it.
+fn replayed(seconds: u64, motion: Motion) -> Arc<Snapshot> {
+    let live = Snapshot::clone(&testing::recorded(seconds));
+    Arc::new(Snapshot { cursor: Some(cursor(seconds, motion)), backlogs: Vec::new(), ..live })
+}
+
+#[test]
+fn a_recording_is_as_it_was() {
+    check_all("replay", &mut App::new(replayed(28, Motion::Playing)));
+    let mut app = App::new(replayed(28, Motion::Paused));
+    press(&mut app, KeyCode::Char('?'));
+    check_all("replay-help", &mut app);
+}
+
+/// The header of each way in which time goes on.
+#[test]
+fn the_header_says_how_time_goes_on() {
+    for (motion, said) in [
+        (Motion::Playing, "▶ playing 10×"),
+        (Motion::Paused, "‖ paused 10×"),
+        (Motion::AtEnd, "■ end 10×"),
+        (Motion::Jumping { to: 44 * SECOND, done: 0.43 }, "» to 0:44.0 43 %"),
+    ] {
+        let text = text(&mut App::new(replayed(31, motion)), (80, 24));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("whywait replay: shop") && !lines[0].contains("lag"), "{}", lines[0]);
+        let bar = lines[2];
+        assert!(bar.starts_with(said) && bar.contains("0:31.0 / 0:45.0"), "{bar}");
+        let place = |sign| bar.chars().position(|letter| letter == sign);
+        assert!(place('◆') < place('●') && place('●') < place('w'), "{bar}");
+    }
+}
+
+/// Keys of the cursor are handed on; the moment that was looked at in the past is let go where the cursor jumps.
+#[test]
+fn keys_move_the_cursor() {
+    let mut app = App::new(replayed(31, Motion::Playing));
+    for (code, command) in [
+        (KeyCode::Char(' '), Command::Pause),
+        (KeyCode::Char('<'), Command::Slower),
+        (KeyCode::Char('>'), Command::Faster),
+        (KeyCode::Char('n'), Command::NextFinding),
+        (KeyCode::Char('p'), Command::PreviousFinding),
+        (KeyCode::Char('w'), Command::Slowest),
+        (KeyCode::Home, Command::To(Moment::FromBegin(0))),
+        (KeyCode::End, Command::To(Moment::FromEnd(0))),
+    ] {
+        assert_eq!(press(&mut app, code), Some(Wish::Play(command)));
+    }
+    press(&mut app, KeyCode::Left);
+    press(&mut app, KeyCode::Char(' '));
+    assert_eq!(app.back, 1);
+    press(&mut app, KeyCode::Char('n'));
+    assert_eq!(app.back, 0);
+    assert!(!app.is_frozen());
+    let mut live = App::new(testing::recorded(31));
+    assert_eq!(press(&mut live, KeyCode::Char('n')), None);
+}
+
+#[test]
+fn a_moment_is_typed() {
+    let mut app = App::new(replayed(31, Motion::Playing));
+    let mut type_in = |text: &str| {
+        press(&mut app, KeyCode::Char('g'));
+        text.chars().for_each(|letter| {
+            press(&mut app, KeyCode::Char(letter));
+        });
+        let wish = press(&mut app, KeyCode::Enter);
+        (wish, app.message.clone().unwrap_or_default())
+    };
+    let (wish, _) = type_in("0:12.5");
+    assert_eq!(wish, Some(Wish::Play(Command::To(Moment::FromBegin(12 * SECOND + SECOND / 2)))));
+    let (wish, _) = type_in("-5s");
+    assert_eq!(wish, Some(Wish::Play(Command::To(Moment::FromEnd(5 * SECOND)))));
+    let (wish, message) = type_in("noon");
+    assert!(wish == Some(Wish::Redraw) && message.contains("`noon` is no time"), "{message}");
+    press(&mut app, KeyCode::Char('g'));
+    assert!(text(&mut app, (120, 40)).contains("go to: "));
+    press(&mut app, KeyCode::Esc);
+    assert!(!text(&mut app, (120, 40)).contains("go to: "));
+}
+
+#[test]
+fn a_click_on_the_bar_goes_there() {
+    let mut app = App::new(replayed(31, Motion::Playing));
+    picture(&mut app, (120, 40), PLAIN);
+    let mut click = |column| {
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        app.mouse(MouseEvent { kind, column, row: 2, modifiers: KeyModifiers::NONE })
+    };
+    assert_eq!(click(44), Some(Wish::Play(Command::To(Moment::FromBegin(0)))));
+    assert_eq!(click(107), Some(Wish::Play(Command::To(Moment::FromBegin(45 * SECOND)))));
+    assert_eq!((click(3), click(119)), (None, None));
+}
+
+/// An answer is said once, and opens what it is about.
+#[test]
+fn an_answer_is_said_and_opened() {
+    let mut app = App::new(replayed(31, Motion::Playing));
+    let mut snapshot = Snapshot::clone(&replayed(31, Motion::Paused));
+    let kept = snapshot.buckets.iter().find_map(|bucket| bucket.slowest.first()).cloned();
+    let said = Said { number: 1, text: "the slowest request: 68.0 ms".to_owned(), open: kept };
+    snapshot.cursor.as_mut().unwrap().said = Some(said);
+    let snapshot = Arc::new(snapshot);
+    app.update(Arc::clone(&snapshot));
+    let shown = text(&mut app, (120, 40));
+    assert!(shown.contains("the slowest request: 68.0 ms") && shown.contains("read by"), "{shown}");
+    press(&mut app, KeyCode::Esc);
+    app.update(snapshot);
+    let shown = text(&mut app, (120, 40));
+    assert!(!shown.contains("the slowest request: 68.0 ms") && shown.contains("Slowest requests"), "{shown}");
+}
+
+/// What is not in a recording is said, where a live run would show it.
+#[test]
+fn what_is_not_in_a_recording_is_said() {
+    let mut app = App::new(replayed(31, Motion::Playing));
+    press(&mut app, KeyCode::Char('r'));
+    assert!(text(&mut app, (120, 40)).contains("this is a recording"));
+    press(&mut app, KeyCode::Char('7'));
+    assert!(text(&mut app, (120, 40)).contains("is not in a recording"));
+    press(&mut app, KeyCode::Char('0'));
+    let shown = text(&mut app, (120, 40));
+    for part in ["12,345 records from 2026", "MISSING", "was cut off before its end", "1.5 % of a CPU"] {
+        assert!(shown.contains(part), "{part} is not in:\n{shown}");
+    }
+    assert!(!shown.contains("keeps up"), "{shown}");
 }

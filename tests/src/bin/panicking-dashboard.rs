@@ -15,5 +15,5 @@ fn main() -> std::io::Result<()> {
         thread::sleep(Duration::from_secs(1));
         panic!("a planted panic");
     });
-    run(snapshots, Theme::of_terminal(None), 10, &mut String::new)
+    run(snapshots, Theme::of_terminal(None), 10, &mut |_| None)
 }

@@ -48,7 +48,11 @@ fn backlogs(view: &View, canvas: &mut Canvas) -> u16 {
     if all.is_empty() {
         let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
         let listens = if ports.is_empty() { "no port that is seen".to_owned() } else { ports.join(", ") };
-        canvas.heading(0, &format!("Listens on {listens}"));
+        let waiting = match view.snapshot.cursor {
+            Some(_) => "; how many connections wait to be accepted is not in a recording",
+            None => "",
+        };
+        canvas.heading(0, &format!("Listens on {listens}{waiting}"));
         return 1;
     }
     let most = usize::from(canvas.height() / 4).max(1);

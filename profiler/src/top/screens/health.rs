@@ -13,7 +13,8 @@ use crate::{
 pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     let health = &view.snapshot.health;
     let theme = canvas.theme;
-    canvas.heading(0, "whywait itself");
+    let title = if view.snapshot.cursor.is_some() { "The recording" } else { "whywait itself" };
+    canvas.heading(0, title);
     let lost = &health.lost;
     let said = if lost.total() == 0 {
         ("nothing was lost".to_owned(), theme.good())
@@ -35,6 +36,7 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
         view.span.per_second(view.span.sums.records),
         view.numbers_words()
     );
+    let cursor = view.snapshot.cursor.as_ref();
     let behind = if health.lag == 0 {
         "keeps up".to_owned()
     } else {
@@ -55,14 +57,28 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     } else {
         "socket tracepoints"
     };
-    let rows = [
+    let lag = if health.lag == 0 { theme.good() } else { theme.warn() };
+    let (reading, cost) = match cursor {
+        None => (("reading", behind, lag), cost),
+        Some(cursor) => (
+            ("from", cursor.origin.to_string(), theme.plain()),
+            format!("{:.1} % of a CPU, while it was recorded", cursor.recorder_percent),
+        ),
+    };
+    let mut rows = vec![
         ("losses", said.0, said.1),
         ("records", records, theme.plain()),
-        ("reading", behind, if health.lag == 0 { theme.good() } else { theme.warn() }),
+        reading,
         ("cost", cost, theme.plain()),
         ("memory", memory, theme.plain()),
         ("sockets", sockets.to_owned(), theme.plain()),
     ];
+    if let Some(cursor) = cursor {
+        let room = usize::from(canvas.height() / 4);
+        rows.extend(
+            cursor.missing.iter().take(room).map(|missing| ("MISSING", missing.clone(), theme.bad())),
+        );
+    }
     let mut y = 1;
     for (label, text, style) in rows {
         canvas.text(0, y, label, theme.faint());
