@@ -18,6 +18,7 @@ pub mod fingerprint;
 pub mod live;
 pub mod locks;
 pub mod observe;
+pub mod outlet;
 pub mod platform;
 pub mod probe;
 pub mod race;
