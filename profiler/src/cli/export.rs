@@ -12,8 +12,8 @@ use clap::ValueEnum;
 
 use crate::{
     export::{
-        Destination, Encoding, End, Export, Exporter, Firefox, Form, JsonLines, Lost, Otlp,
-        Perfetto, Pprof, Profiles, Receiver, Table, Tables, WallClock,
+        Destination, Encoding, End, Export, Exporter, Firefox, Form, JsonLines, Lost, Otlp, Perfetto, Pprof,
+        Profiles, Receiver, Table, Tables, WallClock,
     },
     observe::replay_to,
     recording::{Preamble, Recording},

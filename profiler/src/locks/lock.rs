@@ -104,7 +104,7 @@ struct Votes {
 }
 
 /// A lock that threads waited for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lock {
     key: LockKey,
     pid: Pid,

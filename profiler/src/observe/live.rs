@@ -17,11 +17,13 @@ use super::{
     explainer::Explainer,
     facts::Facts,
     live_record::{LiveRecord, Sources, Tapes},
+    outlet::{self, Outlet},
     pipeline::Pipeline,
-    run::{GRACE, ObserveError, add_children, attach, ended, join_late},
+    run::{GRACE, IDLE, ObserveError, add_children, attach, ended, join_late},
 };
 use crate::{
     live::{Health, History, Lost, Note, Snapshot, Status, Target, Told},
+    outlet::Outlets,
     platform::{
         clock::monotonic,
         proc,
@@ -39,8 +41,6 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// How often somebody new is looked for while the target is gone.
 const SEEK: Duration = Duration::from_millis(250);
-/// The reader hands on what there is within a fraction of this: nothing came, so nothing is on its way.
-const IDLE: Duration = Duration::from_secs(1);
 /// How often the target's ports are looked up once they are known.
 const PORTS: Duration = Duration::from_secs(30);
 /// How long a window is that is explained.
@@ -74,6 +74,8 @@ pub struct LivePlan {
     pub attached: Box<dyn FnOnce() + Send>,
     /// How the run is recorded.
     pub record: LiveRecord,
+    /// Who else hears of it.
+    pub outlets: Option<Outlets>,
 }
 
 /// What goes on during the run.
@@ -98,6 +100,7 @@ struct Run {
     /// What had been counted when the last window ended.
     before: Facts,
     tapes: Tapes,
+    outlet: Option<Outlet>,
     /// When its listening sockets were looked up last.
     ports_at: Option<Instant>,
 }
@@ -119,13 +122,16 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
     publish(Arc::new(shown.clone()));
     let (session, reader) = attach(&mut target, plan.options, plan.spec.children)?;
     let began = monotonic();
-    let mut pipeline = Pipeline::new(began, None);
+    let mut pipeline = Pipeline::new(began, plan.outlets.as_ref().map(Outlets::sink));
     pipeline.keep_history(History::new(began));
     if let Some(command) = &mut target.launched {
         command.go()?;
     }
     (plan.attached)();
     log::info!("attached to {}", shown.target.command);
+    if let Some(outlets) = &plan.outlets {
+        outlets.announce();
+    }
     shown.health.capabilities = capabilities(&session);
     shown.health.sockets_by_syscall = session.mode().sockets_by_syscall;
     for (hook, gives, why) in &shown.health.capabilities {
@@ -156,6 +162,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         watched: began,
         before: Facts { end: began, ..Facts::default() },
         tapes,
+        outlet: plan.outlets.map(Outlet::new),
         ports_at: None,
     };
     let frame = Duration::from_secs(1) / plan.fps.max(1);
@@ -185,6 +192,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
             next_look = now + if matches!(run.status, Status::Waiting { .. }) { SEEK } else { LOOK };
             run.look()?;
         }
+        run.tell_outlet()?;
         let behind = !reader.batches().is_empty();
         publish(Arc::new(run.snapshot(behind)));
     }
@@ -257,10 +265,19 @@ impl Run {
         tapes.tick(&mut Sources { session, target, pipeline, symbols })
     }
 
-    /// Ends recordings.
+    /// Ends recordings, and closes outlets.
     fn finish(&mut self) -> Result<(), AttachError> {
-        let Self { session, target, pipeline, symbols, tapes, .. } = self;
-        tapes.finish(&mut Sources { session, target, pipeline, symbols })
+        let Self { session, target, pipeline, symbols, tapes, outlet, status, .. } = self;
+        tapes.finish(&mut Sources { session, target, pipeline, symbols })?;
+        let Some(outlet) = outlet.take() else { return Ok(()) };
+        outlet.finish(&outlet::Sources { session, target, pipeline, up: *status == Status::Watching })
+    }
+
+    /// Tells those who hear of the run while it goes on.
+    fn tell_outlet(&mut self) -> Result<(), AttachError> {
+        let Self { session, target, pipeline, outlet, status, .. } = self;
+        let Some(outlet) = outlet.as_mut().filter(|outlet| outlet.is_due()) else { return Ok(()) };
+        outlet.tick(&outlet::Sources { session, target, pipeline, up: *status == Status::Watching })
     }
 
     /// What is looked at now and then.
@@ -314,6 +331,10 @@ impl Run {
         if found != self.found {
             log::info!("found: {}", if found.is_empty() { "nothing".to_owned() } else { found.join(", ") });
             self.found = found;
+        }
+        if let Some(outlet) = &mut self.outlet {
+            let shares = new.explanation.findings.iter().map(|finding| (finding.id, finding.share)).collect();
+            outlet.found(shares, new.model.as_ref().map(|model| model.id.clone()), Duration::ZERO);
         }
         self.shown.model = new.model;
         self.shown.locks = new.locks;

@@ -24,9 +24,13 @@ impl Format {
         for range in accept.split(',') {
             let mut parts = range.split(';').map(str::trim);
             let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let parameters: Vec<(String, String)> =
-                parts.filter_map(|part| part.split_once('=')).map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-            let parameter = |name: &str| parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+            let parameters: Vec<(String, String)> = parts
+                .filter_map(|part| part.split_once('='))
+                .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+                .collect();
+            let parameter = |name: &str| {
+                parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+            };
             let format = match kind.as_str() {
                 "application/vnd.google.protobuf"
                     if parameter("encoding") == Some("delimited")
@@ -34,7 +38,9 @@ impl Format {
                 {
                     Self::Protobuf
                 }
-                "application/openmetrics-text" if matches!(parameter("version"), None | Some("1.0.0" | "0.0.1")) => {
+                "application/openmetrics-text"
+                    if matches!(parameter("version"), None | Some("1.0.0" | "0.0.1")) =>
+                {
                     Self::OpenMetrics
                 }
                 "text/plain" => Self::Plain,
@@ -98,7 +104,13 @@ mod tests {
         );
         assert_eq!(Format::of(text), Format::OpenMetrics);
         assert_eq!(Format::of(&native), Format::Protobuf);
-        for other in ["", "*/*", "text/html,*/*;q=0.8", "text/plain;version=0.0.4", "application/openmetrics-text;version=2.0.0"] {
+        for other in [
+            "",
+            "*/*",
+            "text/html,*/*;q=0.8",
+            "text/plain;version=0.0.4",
+            "application/openmetrics-text;version=2.0.0",
+        ] {
             assert_eq!(Format::of(other), Format::Plain, "{other}");
         }
         assert_eq!(Format::of("text/plain;q=0.2, application/openmetrics-text;q=0.9"), Format::OpenMetrics);
@@ -107,7 +119,9 @@ mod tests {
 
     #[test]
     fn gzip_is_sent_to_those_who_take_it() {
-        for (accepted, takes) in [("gzip", true), ("deflate, GZIP;q=0.5", true), ("gzip;q=0", false), ("br", false), ("", false)] {
+        for (accepted, takes) in
+            [("gzip", true), ("deflate, GZIP;q=0.5", true), ("gzip;q=0", false), ("br", false), ("", false)]
+        {
             assert_eq!(takes_gzip(accepted), takes, "{accepted}");
         }
     }

@@ -19,8 +19,13 @@ const EXEMPLARS_APART: usize = 2 << SCALE;
 /// The longest time of each bucket in nanoseconds.
 static UPPER: LazyLock<Vec<u64>> = LazyLock::new(|| {
     let buckets = (LAST_POWER - ZERO_POWER) << SCALE;
-    let seconds = |bucket: i32| (f64::from(ZERO_POWER) + f64::from(bucket + 1) / f64::from(1 << SCALE)).exp2();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the part below a nanosecond; saturates")]
+    let seconds =
+        |bucket: i32| (f64::from(ZERO_POWER) + f64::from(bucket + 1) / f64::from(1 << SCALE)).exp2();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the part below a nanosecond; saturates"
+    )]
     let nanos = |bucket| (seconds(bucket) * 1e9) as u64;
     (0..buckets).map(nanos).collect()
 });
@@ -142,7 +147,11 @@ mod tests {
     fn powers_of_two_are_bounds() {
         for power in -19..34 {
             let bound = f64::from(power).exp2() * 1e9;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a bound in nanoseconds")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a bound in nanoseconds"
+            )]
             let bound = bound as u64;
             let (mut below, mut above) = (Histogram::default(), Histogram::default());
             below.add(bound);
@@ -170,8 +179,7 @@ mod tests {
         for value in [10, 5_000_000, 1_000_000_000, 40_000_000_000] {
             histogram.explain(exemplar(value));
         }
-        let between =
-            |over, up_to| histogram.exemplar_between(over, up_to).map(|exemplar| exemplar.value);
+        let between = |over, up_to| histogram.exemplar_between(over, up_to).map(|exemplar| exemplar.value);
         assert_eq!(between(None, Some(-16)), Some(10));
         assert_eq!(between(Some(-8), Some(-7)), Some(5_000_000));
         assert_eq!(between(Some(-1), Some(0)), Some(1_000_000_000));

@@ -5,10 +5,7 @@ use std::{borrow::Cow, sync::LazyLock};
 use whywait_ebpf::hist;
 
 use super::{histogram::Histogram, push::Pushed, registry::Registry};
-use crate::{
-    explain::Id as FindingId,
-    units::Pid,
-};
+use crate::{explain::Id as FindingId, units::Pid};
 
 /// Powers of two of seconds that bound the classic buckets of latencies: 15 µs to a minute.
 static LATENCY: LazyLock<Vec<i32>> = LazyLock::new(|| (-16..=6).collect());
@@ -167,7 +164,10 @@ impl Metrics {
         for route in self.registry.routes() {
             let name = || ("route", Cow::Borrowed(&*route.name));
             counts.push(number(vec![name()], route.latency.count() as f64));
-            let times = |labels, histogram, bounds| Sample { labels, value: Value::Times(Cow::Borrowed(histogram), bounds) };
+            let times = |labels, histogram, bounds| Sample {
+                labels,
+                value: Value::Times(Cow::Borrowed(histogram), bounds),
+            };
             latencies.push(times(vec![name()], &route.latency, LATENCY.as_slice()));
             states.extend(self.registry.states().map(|state| {
                 let labels = vec![name(), ("state", Cow::Borrowed(state.id()))];
@@ -188,7 +188,12 @@ impl Metrics {
                 "Time of requests in each state. The sums over all states are the sums of the latencies.",
                 states,
             ),
-            Family::one("whywait_requests_in_flight", Kind::Gauge, "Requests that are read and not answered.", vitals.in_flight as f64),
+            Family::one(
+                "whywait_requests_in_flight",
+                Kind::Gauge,
+                "Requests that are read and not answered.",
+                vitals.in_flight as f64,
+            ),
             Family::one(
                 "whywait_oldest_request_seconds",
                 Kind::Gauge,
@@ -225,7 +230,12 @@ impl Metrics {
                 told(&|share| share),
             ));
             let active = |share| f64::from(u8::from(share > 0.0));
-            all.push(Family::new("whywait_finding_active", Kind::Gauge, "Whether a cause was found.", told(&active)));
+            all.push(Family::new(
+                "whywait_finding_active",
+                Kind::Gauge,
+                "Whether a cause was found.",
+                told(&active),
+            ));
         }
         if let Some(model) = &self.vitals.model {
             let labels = vec![("model", Cow::Borrowed(&**model))];
@@ -236,7 +246,10 @@ impl Metrics {
 
     fn kernel(&self) -> Vec<Family<'_>> {
         let vitals = &self.vitals;
-        let lost = vitals.lost.iter().map(|(kind, count)| number(vec![("kind", Cow::Borrowed(*kind))], *count as f64));
+        let lost = vitals
+            .lost
+            .iter()
+            .map(|(kind, count)| number(vec![("kind", Cow::Borrowed(*kind))], *count as f64));
         let locks = |value: &dyn Fn(LockTotals) -> f64| {
             let sorts = LockTotals::SORTS.into_iter().zip(vitals.locks);
             sorts.map(|(sort, totals)| number(vec![("lock", Cow::Borrowed(sort))], value(totals))).collect()
@@ -263,7 +276,12 @@ impl Metrics {
                 "Time that the target's threads waited for locks.",
                 locks(&|totals| totals.nanos as f64 / 1e9),
             ),
-            Family::one("whywait_records", Kind::Counter, "Records that the kernel sent.", vitals.records as f64),
+            Family::one(
+                "whywait_records",
+                Kind::Counter,
+                "Records that the kernel sent.",
+                vitals.records as f64,
+            ),
             Family::new(
                 "whywait_lost_records",
                 Kind::Counter,
@@ -296,7 +314,12 @@ impl Metrics {
         let version = vec![("version", Cow::Borrowed(env!("CARGO_PKG_VERSION")))];
         let mut all = vec![
             Family::info("whywait_target", "Who is watched.", target),
-            Family::one("whywait_target_up", Kind::Gauge, "Whether the target runs.", f64::from(u8::from(vitals.up))),
+            Family::one(
+                "whywait_target_up",
+                Kind::Gauge,
+                "Whether the target runs.",
+                f64::from(u8::from(vitals.up)),
+            ),
             Family::info("whywait_build", "This program.", version),
             Family::one(
                 "process_cpu_seconds",
@@ -304,10 +327,16 @@ impl Metrics {
                 "CPU time of whywait itself, without its probes in the kernel.",
                 vitals.own_cpu_ns as f64 / 1e9,
             ),
-            Family::one("process_start_time_seconds", Kind::Gauge, "When this run began, since 1970.", self.began as f64 / 1e9),
+            Family::one(
+                "process_start_time_seconds",
+                Kind::Gauge,
+                "When this run began, since 1970.",
+                self.began as f64 / 1e9,
+            ),
         ];
         if let Some(pushed) = self.pushed {
-            let outcome = |outcome, count: u64| number(vec![("outcome", Cow::Borrowed(outcome))], count as f64);
+            let outcome =
+                |outcome, count: u64| number(vec![("outcome", Cow::Borrowed(outcome))], count as f64);
             all.push(Family::new(
                 "whywait_otlp_traces",
                 Kind::Counter,

@@ -130,7 +130,8 @@ impl Outlets {
         let clock = WallClock::new(monotonic(), began);
         let spans = Spans::new(clock, began);
         let published = Arc::new(Published::default());
-        let server = plan.prometheus.map(|address| Server::start(&address, Arc::clone(&published))).transpose()?;
+        let server =
+            plan.prometheus.map(|address| Server::start(&address, Arc::clone(&published))).transpose()?;
         let push = match plan.otlp {
             Some((url, interval)) => Some((Push::start(url, spans, Arc::clone(&tell))?, interval)),
             None => None,

@@ -8,7 +8,8 @@ use super::{
 use crate::export::otlp::{
     proto::{
         Buckets, CUMULATIVE, Data, Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint,
-        ExportMetricsServiceRequest, Gauge, KeyValue, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+        ExportMetricsServiceRequest, Gauge, KeyValue, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
+        Sum,
     },
     resource, scope,
 };
@@ -16,7 +17,12 @@ use crate::export::otlp::{
 /// The message of a moment.
 pub fn message(metrics: &Metrics) -> ExportMetricsServiceRequest {
     let point = Point { began: metrics.began, at: metrics.at };
-    let told = metrics.families().iter().filter(|family| !family.samples.is_empty()).map(|family| point.metric(family)).collect();
+    let told = metrics
+        .families()
+        .iter()
+        .filter(|family| !family.samples.is_empty())
+        .map(|family| point.metric(family))
+        .collect();
     let vitals = &metrics.vitals;
     ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
@@ -46,9 +52,11 @@ impl Point {
                 data_points: histograms,
                 aggregation_temporality: CUMULATIVE,
             }),
-            Kind::Counter => {
-                Data::Sum(Sum { data_points: numbers, aggregation_temporality: CUMULATIVE, is_monotonic: true })
-            }
+            Kind::Counter => Data::Sum(Sum {
+                data_points: numbers,
+                aggregation_temporality: CUMULATIVE,
+                is_monotonic: true,
+            }),
             Kind::Gauge | Kind::Info => Data::Gauge(Gauge { data_points: numbers }),
         };
         let name = family.name.strip_suffix("_seconds").unwrap_or(family.name).replace('_', ".");
@@ -112,7 +120,10 @@ mod tests {
         assert_eq!(told.len(), metrics.families().len());
         for (metric, family) in told.iter().zip(metrics.families()) {
             let unit = if metric.unit == "s" { "_seconds" } else { "" };
-            assert_eq!(format!("{}{unit}", metric.name.trim_end_matches(".info").replace('.', "_")), family.name);
+            assert_eq!(
+                format!("{}{unit}", metric.name.trim_end_matches(".info").replace('.', "_")),
+                family.name
+            );
             if let Some(Data::ExponentialHistogram(histogram)) = &metric.data {
                 for point in &histogram.data_points {
                     let counts = &point.positive.as_ref().unwrap().bucket_counts;

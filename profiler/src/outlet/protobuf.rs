@@ -150,7 +150,10 @@ fn metric(kind: MetricType, sample: &Sample<'_>) -> Metric {
 }
 
 fn labels(labels: &Labels<'_>) -> Vec<LabelPair> {
-    labels.iter().map(|(name, value)| LabelPair { name: (*name).to_owned(), value: value.to_string() }).collect()
+    labels
+        .iter()
+        .map(|(name, value)| LabelPair { name: (*name).to_owned(), value: value.to_string() })
+        .collect()
 }
 
 fn times(histogram: &Histogram, bounds: &[i32]) -> Times {

@@ -41,14 +41,18 @@ impl FromStr for ReceiverUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.starts_with("https://") {
-            return Err(format!("{text} needs TLS, which whywait does not have: name a collector nearby that passes on what it gets"));
+            return Err(format!(
+                "{text} needs TLS, which whywait does not have: name a collector nearby that passes on what it gets"
+            ));
         }
         let host = text.strip_prefix("http://").map(|rest| rest.split('/').next().unwrap_or_default());
         match host {
             Some(host) if !host.is_empty() && !text.contains(char::is_whitespace) => {
                 Ok(Self(text.trim_end_matches('/').to_owned()))
             }
-            _ => Err(format!("`{text}` is no receiver of OTLP by HTTP: write http://HOST:PORT, such as http://localhost:4318")),
+            _ => Err(format!(
+                "`{text}` is no receiver of OTLP by HTTP: write http://HOST:PORT, such as http://localhost:4318"
+            )),
         }
     }
 }
@@ -217,7 +221,8 @@ impl Courier {
                 Err(error) => error,
             };
             let pause = pauses.next().filter(|_| again);
-            let patient = pause.is_some_and(|pause| self.impatient.recv_timeout(pause) == Err(RecvTimeoutError::Timeout));
+            let patient = pause
+                .is_some_and(|pause| self.impatient.recv_timeout(pause) == Err(RecvTimeoutError::Timeout));
             if patient {
                 continue;
             }
@@ -235,7 +240,11 @@ impl Courier {
 
 impl fmt::Display for Pushed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} messages were not taken, with the spans of {} requests; those of {} were", self.failed, self.dropped_traces, self.traces)
+        write!(
+            f,
+            "{} messages were not taken, with the spans of {} requests; those of {} were",
+            self.failed, self.dropped_traces, self.traces
+        )
     }
 }
 
@@ -271,7 +280,10 @@ mod tests {
     }
 
     fn chosen(count: u64) -> Vec<Chosen> {
-        let one = |number| Chosen { route: 0, request: request(number, "GET /", &[(State::Lock, 5_000), (State::OnCpu, 1_000)]) };
+        let one = |number| Chosen {
+            route: 0,
+            request: request(number, "GET /", &[(State::Lock, 5_000), (State::OnCpu, 1_000)]),
+        };
         (0..count).map(one).collect()
     }
 
@@ -321,7 +333,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let taken = receiver(listener, "200 OK");
-        let push = Push::start(format!("http://{address}/").parse().unwrap(), spans(), Arc::new(|told| panic!("{told}"))).unwrap();
+        let push = Push::start(
+            format!("http://{address}/").parse().unwrap(),
+            spans(),
+            Arc::new(|told| panic!("{told}")),
+        )
+        .unwrap();
         push.push(Arc::new(metrics()), chosen(3));
         let pushed = push.finish(Arc::new(metrics()), chosen(600));
         assert_eq!(pushed, Pushed { traces: 603, ..Pushed::default() });
@@ -357,7 +374,9 @@ mod tests {
         assert_eq!((pushed.traces, pushed.dropped_traces), (0, 44));
         let told = told.lock().unwrap();
         assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].starts_with(&format!("http://127.0.0.1:{port}/v1/metrics does not take what is sent: ")));
+        assert!(
+            told[0].starts_with(&format!("http://127.0.0.1:{port}/v1/metrics does not take what is sent: "))
+        );
     }
 
     /// A refusal for good is no reason to try once more; one that passes is.
@@ -367,7 +386,8 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
             let taken = receiver(listener, status);
-            let push = Push::start(format!("http://{address}").parse().unwrap(), spans(), Arc::new(|_| ())).unwrap();
+            let push =
+                Push::start(format!("http://{address}").parse().unwrap(), spans(), Arc::new(|_| ())).unwrap();
             push.push(Arc::new(metrics()), Vec::new());
             while push.pushed().failed == 0 {
                 thread::sleep(Duration::from_millis(5));

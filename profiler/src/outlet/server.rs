@@ -47,7 +47,11 @@ impl FromStr for ListenAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no address to listen on: write HOST:PORT, or :9464 for the loopback interface");
+        let wrong = || {
+            format!(
+                "`{text}` is no address to listen on: write HOST:PORT, or :9464 for the loopback interface"
+            )
+        };
         let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
         let port = port.parse().map_err(|_| wrong())?;
         let host = match host.strip_prefix('[').map(|host| host.strip_suffix(']')) {
@@ -62,7 +66,11 @@ impl FromStr for ListenAddress {
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -157,7 +165,12 @@ struct Answer {
 
 impl Answer {
     fn plain(status: &'static str, body: &str) -> Self {
-        Self { status, content_type: "text/plain; charset=utf-8", gzip: false, body: body.as_bytes().to_vec() }
+        Self {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            gzip: false,
+            body: body.as_bytes().to_vec(),
+        }
     }
 }
 
@@ -303,9 +316,13 @@ mod tests {
         let (head, body) = ask(&server, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(head.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4"), "{head}");
         assert!(String::from_utf8(body).unwrap().contains("\nwhywait_requests_in_flight 3\n"));
-        let asked = b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text\r\nAccept-Encoding: gzip\r\n\r\n";
+        let asked =
+            b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text\r\nAccept-Encoding: gzip\r\n\r\n";
         let (head, body) = ask(&server, asked);
-        assert!(head.contains("openmetrics-text; version=1.0.0") && head.contains("Content-Encoding: gzip"), "{head}");
+        assert!(
+            head.contains("openmetrics-text; version=1.0.0") && head.contains("Content-Encoding: gzip"),
+            "{head}"
+        );
         let mut text = String::new();
         GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
         assert!(text.ends_with("# EOF\n"));
@@ -340,7 +357,8 @@ mod tests {
     #[test]
     fn connections_are_bounded() {
         let server = server();
-        let idle: Vec<TcpStream> = (0..CONNECTIONS).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+        let idle: Vec<TcpStream> =
+            (0..CONNECTIONS).map(|_| TcpStream::connect(server.address).unwrap()).collect();
         let mut turned_away = TcpStream::connect(server.address).unwrap();
         let mut nothing = Vec::new();
         turned_away.read_to_end(&mut nothing).unwrap();
@@ -364,7 +382,10 @@ mod tests {
         let port = server.address.port();
         let again = Server::start(&format!(":{port}").parse().unwrap(), Arc::default());
         let told = again.err().map(|error| error.to_string()).unwrap();
-        assert!(told.starts_with(&format!("cannot listen on 127.0.0.1:{port}: Address already in use")), "{told}");
+        assert!(
+            told.starts_with(&format!("cannot listen on 127.0.0.1:{port}: Address already in use")),
+            "{told}"
+        );
         drop(server);
         assert!(TcpListener::bind(("127.0.0.1", port)).is_ok(), "the port is free again");
     }

@@ -49,7 +49,11 @@ pub fn metrics() -> Metrics {
     let mut registry = Registry::default();
     for number in 0..40 {
         let route = ["GET /json", "POST /a\\b\"c"][usize::from(number % 4 == 0)];
-        registry.add(&request(number, route, &[(State::RecvQueue, 20_000), (State::Lock, number * 1_000_000)]));
+        registry.add(&request(
+            number,
+            route,
+            &[(State::RecvQueue, 20_000), (State::Lock, number * 1_000_000)],
+        ));
     }
     let vitals = Vitals {
         command: "shop \"main\"".to_owned(),
@@ -66,5 +70,11 @@ pub fn metrics() -> Metrics {
         found: Some(vec![(FindingId::LockContention, 0.75)]),
         ..Vitals::default()
     };
-    Metrics { registry, vitals, at: 1_700_000_010_000_000_000, began: 1_700_000_000_000_000_000, pushed: None }
+    Metrics {
+        registry,
+        vitals,
+        at: 1_700_000_010_000_000_000,
+        began: 1_700_000_000_000_000_000,
+        pushed: None,
+    }
 }

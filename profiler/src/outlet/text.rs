@@ -105,10 +105,18 @@ impl Text {
         Ok(())
     }
 
-    fn sample(&mut self, (name, suffix): (&str, &str), labels: &Labels<'_>, le: Option<&str>, value: f64) -> fmt::Result {
+    fn sample(
+        &mut self,
+        (name, suffix): (&str, &str),
+        labels: &Labels<'_>,
+        le: Option<&str>,
+        value: f64,
+    ) -> fmt::Result {
         write!(self.out, "{name}{suffix}")?;
         let mut before = '{';
-        for (name, value) in labels.iter().map(|(name, value)| (*name, &**value)).chain(le.map(|le| ("le", le))) {
+        for (name, value) in
+            labels.iter().map(|(name, value)| (*name, &**value)).chain(le.map(|le| ("le", le)))
+        {
             write!(self.out, "{before}{name}=\"{}\"", Escaped(value))?;
             before = ',';
         }
@@ -174,7 +182,11 @@ mod tests {
         let metrics = metrics();
         let families = metrics.families();
         let samples = |version| -> Vec<String> {
-            text(&families, version).lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+            text(&families, version)
+                .lines()
+                .filter(|line| !line.starts_with('#'))
+                .map(str::to_owned)
+                .collect()
         };
         let new = samples(Version::OpenMetrics);
         assert_eq!(new, samples(Version::Plain));
@@ -188,13 +200,19 @@ mod tests {
     #[test]
     fn exemplars_stand_behind_their_bucket() {
         let mut metrics = metrics();
-        let request = crate::outlet::testing::request(1, "GET /json", &[(crate::clock::State::Lock, 3_000_000)]);
-        let exemplar = |value| Exemplar { value, at: 1_700_000_000_500_000_000, trace_id: [0xab; 16], span_id: [1; 8] };
+        let request =
+            crate::outlet::testing::request(1, "GET /json", &[(crate::clock::State::Lock, 3_000_000)]);
+        let exemplar =
+            |value| Exemplar { value, at: 1_700_000_000_500_000_000, trace_id: [0xab; 16], span_id: [1; 8] };
         metrics.registry.explain(1, &request, exemplar);
         let text = text(&metrics.families(), Version::OpenMetrics);
         let with: Vec<&str> = text.lines().filter(|line| line.contains(" # {")).collect();
         assert_eq!(with.len(), 2, "{with:?}");
-        assert!(with[0].starts_with("whywait_request_duration_seconds_bucket{route=\"GET /json\",le=\"0.00390625\"} "));
+        assert!(
+            with[0].starts_with(
+                "whywait_request_duration_seconds_bucket{route=\"GET /json\",le=\"0.00390625\"} "
+            )
+        );
         let end = " # {trace_id=\"abababababababababababababababab\",span_id=\"0101010101010101\"} 0.003 1700000000.500";
         assert!(with[0].ends_with(end), "{}", with[0]);
         assert!(with[1].contains("state=\"lock\""));

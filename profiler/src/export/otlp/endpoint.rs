@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use prost::Message;
 use thiserror::Error;
-use ureq::{
-    Agent,
-    http::StatusCode,
-};
+use ureq::{Agent, http::StatusCode};
 
 /// What was not taken.
 #[derive(Debug, Error)]
@@ -28,7 +25,8 @@ pub struct Endpoint {
 impl Endpoint {
     /// A whole address, whose answer is waited for so long.
     pub fn new(url: String, patience: Duration) -> Self {
-        let config = Agent::config_builder().timeout_global(Some(patience)).http_status_as_error(false).build();
+        let config =
+            Agent::config_builder().timeout_global(Some(patience)).http_status_as_error(false).build();
         Self { url, agent: config.into() }
     }
 

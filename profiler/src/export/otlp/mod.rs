@@ -66,7 +66,10 @@ impl Otlp {
                 Ok(out.write_all(b"\n")?)
             }
             Receiver::Endpoint(endpoint) => {
-                let failed = |error: SendError| ExportError::Endpoint { url: endpoint.url().to_owned(), cause: error.cause };
+                let failed = |error: SendError| ExportError::Endpoint {
+                    url: endpoint.url().to_owned(),
+                    cause: error.cause,
+                };
                 endpoint.send(&message).map_err(failed)
             }
         }

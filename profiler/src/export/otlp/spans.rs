@@ -1,8 +1,8 @@
 //! A request as spans: one for itself, and one below it for each of its states, in turn.
 
 use super::proto::{
-    ExportTraceServiceRequest, INTERNAL, InstrumentationScope, KeyValue, Resource, ResourceSpans, SERVER, ScopeSpans,
-    Span, Value,
+    ExportTraceServiceRequest, INTERNAL, InstrumentationScope, KeyValue, Resource, ResourceSpans, SERVER,
+    ScopeSpans, Span, Value,
 };
 use crate::{clock::Request, export::WallClock};
 
