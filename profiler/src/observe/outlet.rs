@@ -84,14 +84,13 @@ impl Outlet {
         Ok(())
     }
 
-    /// Tells the last, and closes.
+    /// The last that is to be told, and whom: a receiver may take its time, in which nothing need be attached any more.
     ///
     /// # Errors
     /// When the programs' maps cannot be read.
-    pub fn finish(mut self, sources: &Sources<'_>) -> Result<(), AttachError> {
+    pub fn last(mut self, sources: &Sources<'_>) -> Result<(Outlets, Vitals), AttachError> {
         let vitals = self.vitals(sources)?;
-        self.outlets.finish(vitals);
-        Ok(())
+        Ok((self.outlets, vitals))
     }
 
     fn vitals(&mut self, sources: &Sources<'_>) -> Result<Vitals, AttachError> {

@@ -2,14 +2,14 @@
 //! take, and nothing else.
 
 use std::{
-    fmt, io,
+    fmt,
     str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
@@ -19,6 +19,7 @@ use super::{OutletError, metrics::Metrics, otlp, sampler::Chosen};
 use crate::{
     export::otlp::{BATCH, Endpoint, SendError, Spans, TRACES, message, resource},
     platform::yielding::never_preempt,
+    report::counted,
 };
 
 /// Where OTLP by HTTP takes metrics, see the OTLP specification.
@@ -165,18 +166,16 @@ impl Push {
 
     /// Sends the last, and waits a few seconds until it is taken. What became of all of it.
     pub fn finish(self, metrics: Arc<Metrics>, chosen: Vec<Chosen>) -> Pushed {
+        let deadline = Instant::now() + LAST;
         drop(self.patient);
-        let count = chosen.len();
-        let in_time = self.parcels.send_timeout(Parcel { metrics, chosen }, LAST).is_ok();
+        let count = chosen.len() as u64;
+        let queued = self.parcels.send_deadline(Parcel { metrics, chosen }, deadline).is_ok();
         drop(self.parcels);
-        let mut pushed = if in_time && self.sent.recv_timeout(LAST).is_ok() {
+        if queued && self.sent.recv_deadline(deadline).is_ok() {
             return self.counts.read();
-        } else {
-            self.counts.read()
-        };
-        pushed.failed += 1;
-        pushed.dropped_traces += count as u64;
-        pushed
+        }
+        let pushed = self.counts.read();
+        Pushed { failed: pushed.failed + 1, dropped_traces: pushed.dropped_traces + count, ..pushed }
     }
 }
 
@@ -242,16 +241,11 @@ impl fmt::Display for Pushed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} messages were not taken, with the spans of {} requests; those of {} were",
-            self.failed, self.dropped_traces, self.traces
+            "{} not taken, and spans of {}; those of {} were",
+            counted(self.failed, "message was", "messages were"),
+            counted(self.dropped_traces, "request", "requests"),
+            self.traces
         )
-    }
-}
-
-/// Why a thread could not be created.
-impl From<io::Error> for OutletError {
-    fn from(cause: io::Error) -> Self {
-        Self::Thread(cause)
     }
 }
 
@@ -261,7 +255,6 @@ mod tests {
         io::{BufRead, BufReader, Read, Write},
         net::{TcpListener, TcpStream},
         sync::Mutex,
-        time::Instant,
     };
 
     use super::*;
