@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     live::{Health, History, Lost, Note, Snapshot, Status, Target, Told},
-    outlet::Outlets,
+    outlet::{Outlets, Vitals},
     platform::{
         clock::monotonic,
         proc,
@@ -197,8 +197,11 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         publish(Arc::new(run.snapshot(behind)));
     }
     reader.stop();
-    run.finish()?;
+    let last = run.finish()?;
     drop(run.session);
+    if let Some((outlets, vitals)) = last {
+        outlets.finish(vitals);
+    }
     if let Some(command) = &mut run.target.launched {
         command.terminate(GRACE);
     }
@@ -265,12 +268,13 @@ impl Run {
         tapes.tick(&mut Sources { session, target, pipeline, symbols })
     }
 
-    /// Ends recordings, and closes outlets.
-    fn finish(&mut self) -> Result<(), AttachError> {
+    /// Ends recordings; the last that outlets are to be told, and which.
+    fn finish(&mut self) -> Result<Option<(Outlets, Vitals)>, AttachError> {
+        self.pipeline.idle();
         let Self { session, target, pipeline, symbols, tapes, outlet, status, .. } = self;
         tapes.finish(&mut Sources { session, target, pipeline, symbols })?;
-        let Some(outlet) = outlet.take() else { return Ok(()) };
-        outlet.finish(&outlet::Sources { session, target, pipeline, up: *status == Status::Watching })
+        let sources = outlet::Sources { session, target, pipeline, up: *status == Status::Watching };
+        outlet.take().map(|outlet| outlet.last(&sources)).transpose()
     }
 
     /// Tells those who hear of the run while it goes on.

@@ -286,15 +286,15 @@ impl Run {
         let facts = self.facts(end, lock_names)?.since(&self.before);
         let Self { mut target, pipeline, session, mut symbols, mut recording, outlet, target_ended, .. } =
             self;
-        if let Some(outlet) = outlet {
-            let sources =
-                Sources { session: &session, target: &target, pipeline: &pipeline, up: !target_ended };
-            outlet.finish(&sources)?;
-        }
+        let sources = Sources { session: &session, target: &target, pipeline: &pipeline, up: !target_ended };
+        let last = outlet.map(|outlet| outlet.last(&sources)).transpose()?;
         if let Some(recording) = &mut recording {
             recording.facts(facts.clone(), Duration::ZERO, &mut symbols);
         }
         drop(session);
+        if let Some((outlets, vitals)) = last {
+            outlets.finish(vitals);
+        }
         // After the run, when nothing is measured any more; a process that is still there is the best source of its names.
         let (observation, recorded) = match recording {
             Some(recording) => {

@@ -22,6 +22,7 @@ use super::{
     accept::{Format, takes_gzip},
     published::Published,
 };
+use crate::platform::yielding::never_preempt;
 
 /// Connections at once.
 const CONNECTIONS: usize = 8;
@@ -122,6 +123,7 @@ impl Drop for Server {
 }
 
 fn listen(listener: &TcpListener, over: &AtomicBool, published: &Arc<Published>) {
+    never_preempt();
     let busy = Arc::new(AtomicUsize::new(0));
     while !over.load(Ordering::SeqCst) {
         let Ok((stream, _)) = listener.accept() else {
@@ -140,6 +142,7 @@ fn listen(listener: &TcpListener, over: &AtomicBool, published: &Arc<Published>)
         // Where no thread can be had the connection ends, and its place is free again.
         let _spawned = thread::Builder::new().name("whywait-scrape".to_owned()).spawn(move || {
             let _place = place;
+            never_preempt();
             // A scraper that goes away has told nobody anything.
             let _served = serve(stream, &published);
         });
