@@ -19,6 +19,7 @@ pub mod live;
 pub mod locks;
 mod markup;
 pub mod observe;
+pub mod outlet;
 pub mod platform;
 pub mod playback;
 pub mod probe;

@@ -11,6 +11,7 @@ mod demo;
 mod exact;
 mod guard;
 mod own;
+mod prometheus;
 mod real;
 mod report;
 mod rules;
@@ -29,6 +30,7 @@ pub use demo::{DemoServer, Load};
 pub use exact::measure;
 pub use guard::{Guard, Signal, wait_until};
 pub use own::TestServer;
+pub use prometheus::{Prometheus, Series};
 pub use real::{
     Executor, Mpm, NodeApp, Pgbench, Postgres, RealServer, RedisBenchmark, apache, gunicorn, java, nginx,
     node, postgres, redis,

@@ -119,6 +119,20 @@ impl Whywait {
         }
     }
 
+    /// Waits for a line on standard error that begins like this; the rest of it.
+    pub fn wait_for_line(&self, beginning: &str) -> String {
+        let limit = patience(ATTACH);
+        loop {
+            let line = self
+                .lines
+                .recv_timeout(limit)
+                .unwrap_or_else(|_| panic!("whywait does not say `{beginning}`"));
+            if let Some(rest) = line.strip_prefix(beginning) {
+                return rest.to_owned();
+            }
+        }
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.guard.pid()

@@ -24,8 +24,9 @@ const EBPF_PACKAGES: &[&str] = &[
 /// What the tests start, measure with and isolate with.
 const TEST_PACKAGES: &[&str] =
     &["wrk", "python3.11-venv", "tmux", "iproute2", "util-linux", "libcap2-bin", "procps"];
-/// Servers of other people, and their clients.
-const SERVER_PACKAGES: &[&str] = &["nginx", "apache2-bin", "postgresql-15", "redis-server", "redis-tools"];
+/// Servers of other people, and their clients; and who scrapes.
+const SERVER_PACKAGES: &[&str] =
+    &["nginx", "apache2-bin", "postgresql-15", "redis-server", "redis-tools", "prometheus"];
 /// What boots the second kernels.
 const MATRIX_PACKAGES: &[&str] = &["qemu-system-x86", "busybox-static", "cpio", "zstd", "xz-utils"];
 
@@ -109,7 +110,7 @@ fn missing_packages<'a>(wanted: &[&'a str], listing: &str) -> Vec<&'a str> {
 }
 
 fn apt(args: &[&str], list: &str) -> Result<()> {
-    // In run level 1 Debian's maintainer scripts start no service: nginx must not take port 80.
+    // In run level 1 Debian's maintainer scripts start no service: nginx must not take port 80, Prometheus not 9090.
     let mut command = Command::new("apt-get");
     command.args(args).env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
     let out = process::captured(&mut command)?;

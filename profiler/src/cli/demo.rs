@@ -20,6 +20,7 @@ use super::{
     duration::seconds,
     helper::Helper,
     model::model,
+    outlet::OutletArgs,
     privileges, reference,
     top::{self, ScreenArgs, Watch},
 };
@@ -87,6 +88,8 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     screen: ScreenArgs,
+    #[command(flatten)]
+    outlets: OutletArgs,
 }
 
 impl Args {
@@ -124,6 +127,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         return dashboard(args);
     }
     let stop = StopFlag::install().context("cannot watch for Ctrl-C")?;
+    let outlets = args.outlets.clone().open()?;
     let duration = args.duration.unwrap_or(Duration::from_secs(5));
     let (_upstream, upstream) =
         Helper::serve("the upstream server", &[reference::UPSTREAM.to_owned()], &stop)?;
@@ -139,7 +143,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             duration.as_secs_f64()
         );
     }
-    let Driven { observation, load } = driven::watch(&mut server, load, duration, &stop, &mut ())?;
+    let Driven { observation, load } = driven::watch(&mut server, load, duration, &stop, (&mut (), outlets))?;
     let mut explanation = explain(&observation);
     explanation.target.command = format!("{} reference server", args.model());
     let mut out = io::stdout().lock();
@@ -164,6 +168,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// The dashboard on a reference server, with the tour as its load.
 fn dashboard(args: &Args) -> Result<ExitCode> {
     let stop = StopFlag::new();
+    let outlets = args.outlets.clone().open_behind_the_screen()?;
     let (_upstream, upstream) =
         Helper::serve("the upstream server", &[reference::UPSTREAM.to_owned()], &stop)?;
     let (server, address) = serve(args.model(), &upstream, &stop)?;
@@ -187,7 +192,7 @@ fn dashboard(args: &Args) -> Result<ExitCode> {
         })
     };
     let next = Some("the next server".to_owned());
-    let watch = Watch { target, spec, options: Options::default(), follow: None, next };
+    let watch = Watch { target, spec, options: Options::default(), follow: None, next, outlets };
     let shown = top::dashboard(watch, &args.screen, guide);
     stop.set();
     if let Some(guide) = shown?

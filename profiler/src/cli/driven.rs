@@ -8,6 +8,7 @@ use demo_servers::load::LoadReport;
 use super::helper::Helper;
 use crate::{
     observe::{Observation, Plan, observe},
+    outlet::Outlets,
     platform::{
         signals::StopFlag,
         target::{TargetSpec, resolve},
@@ -47,7 +48,7 @@ impl Measure for () {
     fn end(&mut self) {}
 }
 
-/// Watches the server while the load lasts: from before the first request until after the last answer.
+/// Watches the server while the load lasts: from before the first request until after the last answer. Others may measure it, or hear of it.
 ///
 /// # Errors
 /// When whywait cannot attach, the server ends, or the load generator does not report.
@@ -56,7 +57,7 @@ pub fn watch(
     load: Helper,
     duration: Duration,
     stop: &StopFlag,
-    measure: &mut dyn Measure,
+    (measure, outlets): (&mut dyn Measure, Option<Outlets>),
 ) -> Result<Driven> {
     let spec = TargetSpec { pids: vec![server.pid().0], children: true, ..TargetSpec::default() };
     let target = resolve(&spec)?;
@@ -72,6 +73,7 @@ pub fn watch(
         }),
         sink: None,
         record: None,
+        outlets,
     };
     thread::scope(|scope| {
         let over = &over;

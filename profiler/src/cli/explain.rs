@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{duration::seconds, privileges, target::TargetArgs};
+use super::{duration::seconds, outlet::OutletArgs, privileges, target::TargetArgs};
 use crate::{
     observe::{Plan, RecordPlan, observe},
     platform::{
@@ -39,6 +39,8 @@ pub struct Args {
     /// Write down what was seen to this file as well, for `whywait report`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    outlets: OutletArgs,
 }
 
 /// Runs the command.
@@ -49,10 +51,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let stop = StopFlag::install().context("cannot watch for Ctrl-C")?;
     let (spec, options) = args.target.into_parts();
     let duration = args.duration.or_else(|| spec.command.is_empty().then_some(Duration::from_secs(5)));
+    let outlets = args.outlets.open()?;
     let resolved = resolve(&spec)?;
     privileges::check()?;
     let record = args.record.map(|path| RecordPlan { path, limits: Limits::default() });
-    let plan = Plan { spec, options, duration, attached: Box::new(tell_attached), sink: None, record };
+    let plan =
+        Plan { spec, options, duration, attached: Box::new(tell_attached), sink: None, record, outlets };
     let observation = observe(resolved, plan, &stop)?;
     if let Some(path) = &args.folded {
         let write =

@@ -12,8 +12,8 @@ use clap::ValueEnum;
 
 use crate::{
     export::{
-        Destination, Encoding, End, Endpoint, Export, Exporter, Firefox, Form, JsonLines, Lost, Otlp,
-        Perfetto, Pprof, Profiles, Receiver, Table, Tables, WallClock,
+        Destination, Encoding, End, Export, Exporter, Firefox, Form, JsonLines, Lost, Otlp, Perfetto, Pprof,
+        Profiles, Receiver, Table, Tables, WallClock,
     },
     observe::replay_to,
     recording::{Preamble, Recording},
@@ -130,7 +130,7 @@ fn open(path: &Path) -> Result<Recording<File>> {
 fn exporter(args: &Args, preamble: &Preamble) -> Result<Box<dyn Exporter>> {
     let clock = WallClock::of(preamble);
     if let Some(url) = &args.endpoint {
-        return Ok(Box::new(Otlp::new(preamble, Receiver::Endpoint(Endpoint::new(url)))));
+        return Ok(Box::new(Otlp::new(preamble, Receiver::at(url))));
     }
     let out = || output(args);
     let tables = |encoding| anyhow::Ok(Tables::begin(clock, encoding, destination(args, encoding)?)?);

@@ -17,6 +17,7 @@ use signal_hook::consts::SIGUSR1;
 use crate::{
     live::{Armed, Snapshot, Status, Trigger},
     observe::{Command, LivePlan, LiveRecord, live},
+    outlet::Outlets,
     platform::{
         signals::StopFlag,
         target::{Resolved, TargetSpec},
@@ -29,7 +30,6 @@ use crate::{
 const LOOKS: u32 = 4;
 
 /// What to hold, and when to write it.
-#[derive(Clone, Debug)]
 pub struct Flight {
     /// What is held.
     pub ring: RingPlan,
@@ -39,6 +39,8 @@ pub struct Flight {
     pub path: PathBuf,
     /// How long to watch; `None`: until stopped, or until the target ends.
     pub duration: Option<Duration>,
+    /// Who else hears of it.
+    pub outlets: Option<Outlets>,
 }
 
 /// Watches, and writes a file whenever a trigger is met or the process gets SIGUSR1.
@@ -78,6 +80,7 @@ pub fn run(
         told,
         publish: Box::new(move |snapshot| watch.look(&snapshot)),
         attached: Box::new(move || eprintln!("attached to {name} ({pid})")),
+        outlets: flight.outlets,
         record: LiveRecord {
             commands: taken,
             ring: Some(flight.ring),

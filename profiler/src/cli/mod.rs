@@ -10,6 +10,7 @@ mod export;
 mod flight;
 mod helper;
 mod model;
+mod outlet;
 mod privileges;
 mod race;
 mod record;

@@ -8,6 +8,7 @@ use super::{
     duration::seconds,
     explain::tell_attached,
     flight::{self, Flight},
+    outlet::OutletArgs,
     privileges,
     size::bytes,
     target::TargetArgs,
@@ -49,6 +50,8 @@ pub struct Args {
     /// Write when this happens: `p99>20ms`, `request>500ms`, `finding=lock_contention`; may be given several times
     #[arg(long, value_name = "TRIGGER", requires = "ring")]
     on: Vec<Trigger>,
+    #[command(flatten)]
+    outlets: OutletArgs,
 }
 
 /// Runs the command.
@@ -59,6 +62,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let stop = StopFlag::install().context("cannot watch for Ctrl-C")?;
     let limits = Limits { size: args.max_size, time: args.max_time, keep: args.keep };
     let (spec, options) = args.target.into_parts();
+    let outlets = args.outlets.open()?;
     let resolved = resolve(&spec)?;
     privileges::check()?;
     if let Some(length) = args.ring {
@@ -69,6 +73,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             triggers: args.on,
             path: args.file,
             duration: args.duration,
+            outlets,
         };
         flight::run(flight, resolved, (spec, options), &stop)?;
         return Ok(ExitCode::SUCCESS);
@@ -80,6 +85,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         attached: Box::new(tell_attached),
         sink: None,
         record: Some(RecordPlan { path: args.file.clone(), limits }),
+        outlets,
     };
     let observation = observe(resolved, plan, &stop)?;
     let window = observation.pipeline.window();

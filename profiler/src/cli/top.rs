@@ -10,10 +10,11 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{privileges, target::TargetArgs};
+use super::{outlet::OutletArgs, privileges, target::TargetArgs};
 use crate::{
     live::{Snapshot, Told},
     observe::{Command, LivePlan, LiveRecord, live, named},
+    outlet::Outlets,
     platform::{
         signals::StopFlag,
         target::{Resolved, TargetSpec, resolve},
@@ -32,6 +33,8 @@ pub struct Args {
     /// Watch processes of this name (as in /proc/PID/comm), whenever there are some: also after a restart
     #[arg(long, value_name = "CMD-NAME")]
     follow: Option<String>,
+    #[command(flatten)]
+    outlets: OutletArgs,
 }
 
 /// How the dashboard is shown.
@@ -50,13 +53,14 @@ pub struct ScreenArgs {
 /// # Errors
 /// When standard output is no terminal, or the target cannot be found or attached to.
 pub fn run(args: Args) -> Result<ExitCode> {
+    let outlets = args.outlets.open_behind_the_screen()?;
     let (spec, options) = args.target.into_parts();
     let target = match (&args.follow, names_something(&spec)) {
         (Some(name), false) => following(name, &spec)?,
         _ => resolve(&spec)?,
     };
     privileges::check()?;
-    let watch = Watch { target, spec, options, follow: args.follow, next: None };
+    let watch = Watch { target, spec, options, follow: args.follow, next: None, outlets };
     dashboard(watch, &args.screen, |_| Ok(()))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -98,6 +102,8 @@ pub struct Watch {
     pub follow: Option<String>,
     /// Who the next target is, in words, where it is told when the last one has ended.
     pub next: Option<String>,
+    /// Who else hears of it.
+    pub outlets: Option<Outlets>,
 }
 
 /// Fails where there is no terminal to show anything in.
@@ -123,7 +129,7 @@ pub fn dashboard<T: Send + 'static>(
 ) -> Result<Option<T>> {
     needs_terminal("`whywait explain` prints what it finds")?;
     keep_log();
-    let Watch { target, spec, options, follow, next } = watch;
+    let Watch { target, spec, options, follow, next, outlets } = watch;
     let theme = Theme::of_terminal(screen.background);
     let stop = StopFlag::new();
     let (publisher, snapshots) = tokio::sync::watch::channel(Arc::new(Snapshot::default()));
@@ -162,6 +168,7 @@ pub fn dashboard<T: Send + 'static>(
                 Err(error) => log::error!("{error}"),
             }),
         },
+        outlets,
     };
     let over = stop.clone();
     let thread = thread::Builder::new()

@@ -5,7 +5,7 @@
 
 mod firefox;
 mod jsonl;
-mod otlp;
+pub(crate) mod otlp;
 mod perfetto;
 mod pprof;
 mod profiles;
@@ -28,7 +28,7 @@ use thiserror::Error;
 
 pub use firefox::Firefox;
 pub use jsonl::JsonLines;
-pub use otlp::{Endpoint, Otlp, Receiver};
+pub use otlp::{Otlp, Receiver};
 pub use perfetto::Perfetto;
 pub use pprof::Pprof;
 pub use profiles::{Form, Profiles};

@@ -13,6 +13,11 @@ pub struct WallClock {
 }
 
 impl WallClock {
+    /// Two readings of the same moment: of the clock of the records, and in nanoseconds since 1970.
+    pub fn new(monotonic: Ns, unix: u64) -> Self {
+        Self { monotonic, unix }
+    }
+
     /// The clock of a recording.
     pub fn of(preamble: &Preamble) -> Self {
         Self { monotonic: Ns(preamble.began_monotonic_ns), unix: preamble.began_unix_ns }

@@ -9,7 +9,7 @@ const MOST: usize = 128;
 
 /// Overlaps of waits. As many wait at once as at the beginning of some wait, so it is enough to count how many waits each beginning
 /// lies in.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Convoy {
     waits: VecDeque<(Ns, Ns, usize)>,
     most: usize,

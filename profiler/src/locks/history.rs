@@ -146,7 +146,7 @@ struct Woken {
 }
 
 /// What a thread did lately.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct History {
     /// When it ended.
     pub ended: Option<Ns>,

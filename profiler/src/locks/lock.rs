@@ -106,7 +106,7 @@ struct Votes {
 }
 
 /// A lock that threads waited for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lock {
     key: LockKey,
     /// What turned out to be the same lock.

@@ -45,7 +45,7 @@ const JUST_NOW: u64 = 2_000_000;
 const KEPT: u64 = 2_000_000_000;
 
 /// The locks of a run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Locks {
     ids: FxHashMap<LockKey, LockId>,
     table: Vec<Lock>,

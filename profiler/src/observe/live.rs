@@ -17,12 +17,14 @@ use super::{
     explainer::Explainer,
     facts::Facts,
     live_record::{LiveRecord, Sources, Tapes},
+    outlet::{self, Outlet},
     pipeline::Pipeline,
-    run::{GRACE, ObserveError, add_children, attach, ended, join_late},
+    run::{GRACE, IDLE, ObserveError, add_children, attach, ended, join_late},
     shown::{self, SETTLED, WINDOW},
 };
 use crate::{
     live::{Health, History, Note, Snapshot, Status, Target, Told, Turnover},
+    outlet::{Outlets, Vitals},
     platform::{
         clock::monotonic,
         proc,
@@ -42,8 +44,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const TURNOVER: Duration = Duration::from_secs(30);
 /// How often somebody new is looked for while the target is gone.
 const SEEK: Duration = Duration::from_millis(250);
-/// The reader hands on what there is within a fraction of this: nothing came, so nothing is on its way.
-const IDLE: Duration = Duration::from_secs(1);
 /// How often the target's ports are looked up once they are known.
 const PORTS: Duration = Duration::from_secs(30);
 /// Threads that are looked at one by one because nothing is heard of them.
@@ -73,6 +73,8 @@ pub struct LivePlan {
     pub attached: Box<dyn FnOnce() + Send>,
     /// How the run is recorded.
     pub record: LiveRecord,
+    /// Who else hears of it.
+    pub outlets: Option<Outlets>,
 }
 
 /// What goes on during the run.
@@ -97,6 +99,7 @@ struct Run {
     /// What had been counted when the last window ended.
     before: Facts,
     tapes: Tapes,
+    outlet: Option<Outlet>,
     /// When its listening sockets were looked up last.
     ports_at: Option<Instant>,
     /// What became of processes since that was told last, and when it was.
@@ -121,13 +124,16 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
     publish(Arc::new(shown.clone()));
     let (session, reader) = attach(&mut target, plan.options, plan.spec.children)?;
     let began = monotonic();
-    let mut pipeline = Pipeline::new(began, None);
+    let mut pipeline = Pipeline::new(began, plan.outlets.as_ref().map(Outlets::sink));
     pipeline.keep_history(History::new(began));
     if let Some(command) = &mut target.launched {
         command.go()?;
     }
     (plan.attached)();
     log::info!("attached to {}", shown.target.command);
+    if let Some(outlets) = &plan.outlets {
+        outlets.announce();
+    }
     shown.health.capabilities = shown::capabilities(session.capabilities().iter().map(Outcome::from));
     shown.health.syscalls = session.mode().syscalls;
     shown.health.sockets_by_syscall = session.mode().sockets_by_syscall;
@@ -159,6 +165,7 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
         watched: began,
         before: Facts { end: began, ..Facts::default() },
         tapes,
+        outlet: plan.outlets.map(Outlet::new),
         ports_at: None,
         turnover: Turnover::default(),
         turnover_at: None,
@@ -190,12 +197,16 @@ pub fn live(mut target: Resolved, plan: LivePlan, stop: &StopFlag) -> Result<(),
             next_look = now + if matches!(run.status, Status::Waiting { .. }) { SEEK } else { LOOK };
             run.look()?;
         }
+        run.tell_outlet()?;
         let behind = !reader.batches().is_empty();
         publish(Arc::new(run.snapshot(behind)));
     }
     reader.stop();
-    run.finish()?;
+    let last = run.finish()?;
     drop(run.session);
+    if let Some((outlets, vitals)) = last {
+        outlets.finish(vitals);
+    }
     if let Some(command) = &mut run.target.launched {
         command.terminate(GRACE);
     }
@@ -259,10 +270,20 @@ impl Run {
         tapes.tick(&mut Sources { session, target, pipeline, symbols })
     }
 
-    /// Ends recordings.
-    fn finish(&mut self) -> Result<(), AttachError> {
-        let Self { session, target, pipeline, symbols, tapes, .. } = self;
-        tapes.finish(&mut Sources { session, target, pipeline, symbols })
+    /// Ends recordings; the last that outlets are to be told, and which.
+    fn finish(&mut self) -> Result<Option<(Outlets, Vitals)>, AttachError> {
+        self.pipeline.idle();
+        let Self { session, target, pipeline, symbols, tapes, outlet, status, .. } = self;
+        tapes.finish(&mut Sources { session, target, pipeline, symbols })?;
+        let sources = outlet::Sources { session, target, pipeline, up: *status == Status::Watching };
+        outlet.take().map(|outlet| outlet.last(&sources)).transpose()
+    }
+
+    /// Tells those who hear of the run while it goes on.
+    fn tell_outlet(&mut self) -> Result<(), AttachError> {
+        let Self { session, target, pipeline, outlet, status, .. } = self;
+        let Some(outlet) = outlet.as_mut().filter(|outlet| outlet.is_due()) else { return Ok(()) };
+        outlet.tick(&outlet::Sources { session, target, pipeline, up: *status == Status::Watching })
     }
 
     /// What is looked at now and then.
@@ -317,6 +338,10 @@ impl Run {
         if found != self.found {
             log::info!("found: {}", if found.is_empty() { "nothing".to_owned() } else { found.join(", ") });
             self.found = found;
+        }
+        if let Some(outlet) = &mut self.outlet {
+            let shares = new.explanation.findings.iter().map(|finding| (finding.id, finding.share)).collect();
+            outlet.found(shares, new.model.as_ref().map(|model| model.id.clone()), Duration::ZERO);
         }
         shown::take_explained(&mut self.shown, new);
     }

@@ -8,6 +8,7 @@ mod live;
 mod live_record;
 mod neighbours;
 mod observation;
+mod outlet;
 mod outside;
 mod pipeline;
 mod playback;

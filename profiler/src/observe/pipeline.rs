@@ -41,6 +41,25 @@ impl<F: FnMut(&Request) + Send> Listener for F {
 /// Who is told.
 pub type Sink = Box<dyn Listener>;
 
+/// Several who are told the same, in turn.
+struct Several(Vec<Sink>);
+
+impl Listener for Several {
+    fn event(&mut self, event: &Event, serving: Option<RequestId>) {
+        self.0.iter_mut().for_each(|sink| sink.event(event, serving));
+    }
+
+    fn request(&mut self, request: &Request) {
+        self.0.iter_mut().for_each(|sink| sink.request(request));
+    }
+}
+
+/// All of these as one, if there are any.
+pub fn together(sinks: impl IntoIterator<Item = Sink>) -> Option<Sink> {
+    let mut sinks: Vec<Sink> = sinks.into_iter().collect();
+    if sinks.len() > 1 { Some(Box::new(Several(sinks))) } else { sinks.pop() }
+}
+
 /// Decoding, order, clock and window in a row.
 pub struct Pipeline {
     routes: Routes,

@@ -9,12 +9,14 @@ use super::{
     beside::Beside,
     facts::Facts,
     observation::Observation,
-    pipeline::{Pipeline, Sink},
+    outlet::{Outlet, Sources, causes_so_far},
+    pipeline::{Pipeline, Sink, together},
     record::{RecordPlan, Recording},
     slice::Slice,
 };
 use crate::{
     locks::LockNames,
+    outlet::Outlets,
     platform::{
         cgroup,
         clock::monotonic,
@@ -33,6 +35,8 @@ use crate::{
 
 /// How often losses, the clock on the wall and the target are looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// Nothing has come for this long: nothing is on its way, for the reader hands on what there is within a fraction of it.
+pub(super) const IDLE: Duration = Duration::from_secs(1);
 /// How long a command that whywait started is given to end.
 pub(super) const GRACE: Duration = Duration::from_secs(3);
 
@@ -50,6 +54,8 @@ pub struct Plan {
     pub sink: Option<Sink>,
     /// How the run is recorded, if it is.
     pub record: Option<RecordPlan>,
+    /// Who else hears of it while it goes on.
+    pub outlets: Option<Outlets>,
 }
 
 /// Why a run failed.
@@ -88,6 +94,7 @@ struct Run {
     slice: Slice,
     beside: Beside,
     recording: Option<Recording>,
+    outlet: Option<Outlet>,
     known_loss: u64,
     target_ended: bool,
     /// When the window began.
@@ -111,7 +118,12 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         return Err(ObserveError::Ended { pid: *gone });
     }
     let first = monotonic();
-    let mut pipeline = Pipeline::new(first, plan.sink);
+    let outlets = plan.outlets;
+    let sinks = plan.sink.into_iter().chain(outlets.as_ref().map(Outlets::sink));
+    let mut pipeline = Pipeline::new(first, together(sinks));
+    if outlets.as_ref().is_some_and(Outlets::wants_paths) {
+        pipeline.keep_paths();
+    }
     if recording.as_ref().is_some_and(Recording::has_several_files) {
         pipeline.keep_present();
     }
@@ -119,6 +131,9 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         command.go()?;
     }
     (plan.attached)(&target);
+    if let Some(outlets) = &outlets {
+        outlets.announce();
+    }
     let beside = Beside::new(first, &target.pids);
     let mut run = Run {
         spec: plan.spec,
@@ -129,17 +144,21 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         slice: Slice::of(plan.duration),
         beside,
         recording,
+        outlet: outlets.map(Outlet::new),
         known_loss: 0,
         target_ended: false,
         began: Instant::now(),
         before: Facts { end: first, ..Facts::default() },
     };
     let began = run.began;
-    let mut next_tick = began + TICK;
+    let (mut next_tick, mut heard) = (began + TICK, began);
     loop {
         let until = next_tick.saturating_duration_since(Instant::now());
         match reader.batches().recv_timeout(until) {
-            Ok(batch) => run.take(batch),
+            Ok(batch) => {
+                heard = Instant::now();
+                run.take(batch);
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -147,6 +166,9 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
             continue;
         }
         next_tick = Instant::now() + TICK;
+        if run.outlet.is_some() && heard.elapsed() >= IDLE {
+            run.pipeline.idle();
+        }
         let over = plan.duration.is_some_and(|duration| began.elapsed() >= duration);
         if run.tick()? || stop.is_set() || over {
             break;
@@ -178,6 +200,7 @@ impl Run {
         self.beside.tick(&self.pipeline.fresh_takers(), &self.pipeline);
         join_late(&self.spec, &mut self.target, &mut self.session)?;
         self.target_ended = ended(&mut self.target);
+        self.tell_outlet()?;
         let Some(recording) = &self.recording else { return Ok(self.target_ended) };
         if recording.is_full() {
             if !recording.has_several_files() {
@@ -192,6 +215,23 @@ impl Run {
             }
         }
         Ok(self.target_ended || self.recording.as_ref().is_some_and(Recording::has_failed))
+    }
+
+    /// Tells those who hear of the run while it goes on.
+    fn tell_outlet(&mut self) -> Result<(), AttachError> {
+        let Some(outlet) = self.outlet.as_ref().filter(|outlet| outlet.is_due()) else { return Ok(()) };
+        if outlet.wants_causes() && self.pipeline.window().all().count() > 0 {
+            let began = Instant::now();
+            let facts =
+                self.facts(monotonic(), LockNames::look_up(self.pipeline.locks()))?.since(&self.before);
+            let found = causes_so_far(&mut self.pipeline, facts);
+            if let Some(outlet) = &mut self.outlet {
+                outlet.found(found, None, began.elapsed());
+            }
+        }
+        let Self { outlet, session, target, pipeline, target_ended, .. } = self;
+        let sources = Sources { session, target, pipeline, up: !*target_ended };
+        outlet.as_mut().map_or(Ok(()), |outlet| outlet.tick(&sources))
     }
 
     /// Records that found no room. A replay hears of it at the same place among the records.
@@ -244,11 +284,17 @@ impl Run {
         self.beside.last_look(&self.pipeline.fresh_takers(), &self.pipeline);
         let lock_names = LockNames::look_up(self.pipeline.locks());
         let facts = self.facts(end, lock_names)?.since(&self.before);
-        let Self { mut target, pipeline, session, mut symbols, mut recording, .. } = self;
+        let Self { mut target, pipeline, session, mut symbols, mut recording, outlet, target_ended, .. } =
+            self;
+        let sources = Sources { session: &session, target: &target, pipeline: &pipeline, up: !target_ended };
+        let last = outlet.map(|outlet| outlet.last(&sources)).transpose()?;
         if let Some(recording) = &mut recording {
             recording.facts(facts.clone(), Duration::ZERO, &mut symbols);
         }
         drop(session);
+        if let Some((outlets, vitals)) = last {
+            outlets.finish(vitals);
+        }
         // After the run, when nothing is measured any more; a process that is still there is the best source of its names.
         let (observation, recorded) = match recording {
             Some(recording) => {

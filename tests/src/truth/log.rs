@@ -58,6 +58,7 @@ impl RequestLog {
                 // The test has ended early only when it has failed.
                 sink: Some(Box::new(move |request: &Request| drop(sender.send(request.clone())))),
                 record: None,
+                outlets: None,
             };
             observe(target, plan, &until).expect("attaching").facts.loss.total()
         });

@@ -116,7 +116,8 @@ impl Track {
         listens(server.pid());
         let load = Helper::prepare("the load generator", &self.load_arguments(&address, heat.setting))?;
         let mut meter = Meter::new(server.pid(), perf);
-        let Driven { observation, load } = driven::watch(&mut server, load, self.duration, stop, &mut meter)?;
+        let Driven { observation, load } =
+            driven::watch(&mut server, load, self.duration, stop, (&mut meter, None))?;
         let created = observation.pipeline.window().threads();
         let created = created.created() + created.processes_created();
         let hardware_absent =

@@ -78,8 +78,14 @@ pub fn dashboard(race: Race, track: Track, heats: Vec<Heat>, look: &ScreenArgs) 
     };
     let spec = TargetSpec { children: true, ..TargetSpec::default() };
     let next = Some("the next server".to_owned());
-    let watch =
-        top::Watch { target: nobody_yet("race"), spec, options: Options::default(), follow: None, next };
+    let watch = top::Watch {
+        target: nobody_yet("race"),
+        spec,
+        options: Options::default(),
+        follow: None,
+        next,
+        outlets: None,
+    };
     let shown = top::dashboard(watch, look, guide);
     stop.set();
     match shown?.map(thread::JoinHandle::join) {
