@@ -15,10 +15,14 @@ pub mod decode;
 pub mod explain;
 pub mod export;
 pub mod fingerprint;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod live;
 pub mod locks;
 pub mod observe;
 pub mod platform;
+pub(crate) mod printable;
 pub mod probe;
 pub mod race;
 pub mod recording;

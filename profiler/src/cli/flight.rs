@@ -21,6 +21,7 @@ use crate::{
         signals::StopFlag,
         target::{Resolved, TargetSpec},
     },
+    printable::printable,
     probe::Options,
     recording::{RingPlan, numbered},
 };
@@ -67,7 +68,7 @@ pub fn run(
         duration: flight.duration,
         stop: stop.clone(),
     };
-    let name = target.command.clone();
+    let name = printable(&target.command).into_owned();
     let pid = target.pids.first().map_or(0, |pid| pid.0);
     let plan = LivePlan {
         spec,
@@ -119,7 +120,7 @@ impl Watch {
         }
         if !reasons.is_empty() {
             let path = self.next_path();
-            eprintln!("{}; writing {}", reasons.join("; "), path.display());
+            eprintln!("{}; writing {}", printable(&reasons.join("; ")), path.display());
             // The run outlives this.
             let _over = self.commands.send(Command::Write(path));
             self.written = Some(Instant::now());

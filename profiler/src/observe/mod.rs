@@ -21,6 +21,8 @@ pub use live_record::{Command, LiveRecord};
 pub use observation::Observation;
 pub use pipeline::{Listener, Pipeline, Sink};
 pub use record::RecordPlan;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use replay::replayed;
 pub use replay::{ReplayError, Replayed, replay, replay_to};
 pub use run::{ObserveError, Plan, observe};
 pub use slice::Slice;

@@ -82,7 +82,7 @@ pub fn replay_to(
 }
 
 /// Who is told, and whether that one has enough.
-type Told<'a> = (Box<dyn FnOnce(Ns) -> Sink + 'a>, &'a dyn Fn() -> bool);
+pub(crate) type Told<'a> = (Box<dyn FnOnce(Ns) -> Sink + 'a>, &'a dyn Fn() -> bool);
 
 fn open(path: &Path, told: Option<Told<'_>>) -> Result<Replayed, ReplayError> {
     let path = || path.to_owned();
@@ -93,7 +93,7 @@ fn open(path: &Path, told: Option<Told<'_>>) -> Result<Replayed, ReplayError> {
 }
 
 /// The same of an open recording.
-fn replayed<R: Read + Seek>(
+pub(crate) fn replayed<R: Read + Seek>(
     mut recording: Recording<R>,
     told: Option<Told<'_>>,
 ) -> Result<Replayed, ReadError> {

@@ -125,14 +125,19 @@ pub fn thread_waits(pid: Pid, tid: Tid) -> Option<Option<Waits>> {
         _ => task_state::INTERRUPTIBLE,
     };
     let call = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
-    let mut words = call.split_ascii_whitespace();
+    let (number, args) = system_call(&call);
+    Some(Some((state, number, args)))
+}
+
+/// Number and first three arguments of `/proc/PID/task/TID/syscall`.
+fn system_call(text: &str) -> (i32, [u64; 3]) {
+    let mut words = text.split_ascii_whitespace();
     let number = words.next().and_then(|number| number.parse().ok()).unwrap_or(-1);
     let mut argument = || {
         let word = words.next().and_then(|word| word.strip_prefix("0x"));
         word.and_then(|word| u64::from_str_radix(word, 16).ok()).unwrap_or(0)
     };
-    let args = [argument(), argument(), argument()];
-    Some(Some((state, number, args)))
+    (number, [argument(), argument(), argument()])
 }
 
 /// The process that a thread belongs to, or `None` if there is no such thread.
@@ -179,12 +184,16 @@ pub fn allowed_cpus(pid: Pid) -> Result<BTreeSet<usize>, ProcError> {
 
 /// The process's command line, one string per argument. Kernel threads have none.
 pub fn command_line(pid: Pid) -> Result<Vec<String>, ProcError> {
-    let text = read(pid, "cmdline")?;
-    let text = text.strip_suffix(b"\0").unwrap_or(&text);
+    read(pid, "cmdline").map(|text| arguments(&text))
+}
+
+/// The arguments in `/proc/PID/cmdline`.
+fn arguments(text: &[u8]) -> Vec<String> {
+    let text = text.strip_suffix(b"\0").unwrap_or(text);
     if text.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
-    Ok(text.split(|&byte| byte == 0).map(|argument| String::from_utf8_lossy(argument).into_owned()).collect())
+    text.split(|&byte| byte == 0).map(|argument| String::from_utf8_lossy(argument).into_owned()).collect()
 }
 
 /// The process's threads, by id.
@@ -373,6 +382,19 @@ pub(super) fn read_ids(path: &Path) -> std::io::Result<Vec<u32>> {
         Err(error) if is_gone(&error) || error.raw_os_error() == Some(libc::ENODEV) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+/// Reads a text as each of the files that are read here.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_any(text: &[u8]) {
+    let words = String::from_utf8_lossy(text);
+    let _stat = Stat::parse(text);
+    let _ids = ["Tgid", "Threads", "NSpid"].map(|name| status_field::<u32>(text, name));
+    let _cpus = status_line(text, "Cpus_allowed_list").and_then(cpu_list);
+    let _online = cpu_list(&words);
+    let _times = parse_schedstat(&words);
+    let _call = system_call(&words);
+    let _arguments = arguments(text);
 }
 
 #[cfg(test)]

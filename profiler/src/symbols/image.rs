@@ -50,7 +50,7 @@ impl Image {
         read.ok().and_then(|()| Self::read(bytes.as_slice())).unwrap_or_default()
     }
 
-    fn read<'data, R: ReadRef<'data>>(data: R) -> Option<Self> {
+    pub(super) fn read<'data, R: ReadRef<'data>>(data: R) -> Option<Self> {
         let file = object::File::parse(data).ok()?;
         let segments = file
             .segments()

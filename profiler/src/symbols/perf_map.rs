@@ -20,7 +20,7 @@ impl PerfMap {
         File::open(path).map(|file| Self::read(BufReader::new(file))).unwrap_or_default()
     }
 
-    fn read(lines: impl BufRead) -> Self {
+    pub(super) fn read(lines: impl BufRead) -> Self {
         let mut functions: Vec<(u64, u64, String)> = lines
             .split(b'\n')
             .map_while(Result::ok)
