@@ -3,6 +3,8 @@
 mod compare;
 mod demo;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod driven;
 mod duration;
 mod explain;

@@ -45,7 +45,7 @@ pub fn write_comparison(comparison: &Comparison, palette: Palette, out: &mut dyn
     paragraph(out, "Each costs", &costs(comparison))?;
     for verdict in &comparison.conditions {
         let tone = if verdict.failed { Tone::Bad } else { Tone::Good };
-        writeln!(out, "{:<12}{}", verdict.condition, palette.paint(tone, verdict.words()))?;
+        writeln!(out, "{:<11} {}", verdict.condition, palette.paint(tone, verdict.words()))?;
     }
     Ok(())
 }

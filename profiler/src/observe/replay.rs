@@ -14,6 +14,7 @@ use super::{
     pipeline::{Pipeline, Sink},
 };
 use crate::{
+    decode::LATEST,
     recording::{BlockKind, OpenError, Preamble, ReadError, Recording},
     stacks::{NameTable, Named},
     units::Ns,
@@ -98,6 +99,7 @@ pub(crate) fn replayed<R: Read + Seek>(
     told: Option<Told<'_>>,
 ) -> Result<Replayed, ReadError> {
     let mut facts = recording.facts::<Facts>()?.unwrap_or_else(|| only(recording.preamble()));
+    (facts.begin, facts.end) = (facts.begin.min(LATEST), facts.end.min(LATEST));
     let mut missing = Vec::new();
     if !recording.is_complete() {
         let last = Ns(recording.span().map_or(0, |(_, last)| last));

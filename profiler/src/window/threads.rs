@@ -75,7 +75,7 @@ impl Usage {
             waited: 0,
         });
         counted.ran = interval.ran;
-        counted.waited = interval.waited + wait;
+        counted.waited = interval.waited.saturating_add(wait);
         self.on_cpu = counted.ran.saturating_sub(counted.ran_first);
         self.run_queue = counted.waited.saturating_sub(counted.waited_first);
     }
