@@ -5,12 +5,20 @@ use std::{
     fs,
     io::Cursor,
     path::{Path, PathBuf},
+    process::Command,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use demo_servers::rng::SplitMix64;
 
-use super::{DOORS, seeds::seeds};
-use crate::recording::Recording;
+use super::{DOORS, outputs, seeds::seeds, server::records_of};
+use crate::{
+    recording::{Preamble, Recording, Writer, repaired},
+    stacks::{Frame, Named, Place},
+    units::Pid,
+};
 
 /// Bytes of all seeds together, at most.
 const MOST: usize = 300 << 10;
@@ -80,5 +88,51 @@ fn every_door_takes_its_seeds_cut_and_changed() {
                 (door.read)(&bytes);
             }
         }
+    }
+}
+
+/// A file from a stranger that names other files, pipes that would be waited for among them, has none of them opened: all that it says is in it.
+#[test]
+fn no_path_in_a_file_is_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let path = pipe.to_str().unwrap().to_owned();
+    let preamble = Preamble { command: path.clone(), arguments: vec![path.clone()], ..Preamble::default() };
+    let frames = vec![Frame { name: None, place: Place::File(path.clone()) }];
+    let mut writer = Writer::begin(Vec::new(), &preamble).unwrap();
+    writer.records(&records_of(&checked_in("requests")[0].1)).unwrap();
+    let facts = serde_json::json!({
+        "command": path,
+        "cpu": {"groups": [{"path": path, "throttled_ns": 1, "throttled_periods": 1}]},
+    });
+    writer.facts(&facts).unwrap();
+    let names: Vec<Named> = (0..256)
+        .map(|address| Named { pid: Pid(1), address: 0x40_0000 + address, frames: frames.clone() })
+        .collect();
+    writer.names(&names).unwrap();
+    let file = writer.finish().unwrap().0;
+    let (done, over) = mpsc::channel();
+    thread::spawn(move || {
+        outputs::of(&file);
+        done.send(()).unwrap();
+    });
+    over.recv_timeout(Duration::from_secs(60)).expect("something is waited for");
+}
+
+/// Content of a block is never larger than the format allows, whatever its header says: a small file does not become large in memory.
+#[test]
+fn a_block_that_says_it_is_large_is_none() {
+    let whole = &checked_in("recording").into_iter().find(|(name, _)| name == "whole").unwrap().1;
+    let offset = Recording::open(Cursor::new(whole)).unwrap().entries()[0].offset;
+    let at = usize::try_from(offset).unwrap();
+    for (field, length) in [(16, u32::MAX), (20, u32::MAX), (20, (4 << 20) + 1)] {
+        let mut file = whole.clone();
+        file[at + field..at + field + 4].copy_from_slice(&length.to_le_bytes());
+        assert!(repaired(&mut file));
+        let recording = Recording::open(Cursor::new(&file)).unwrap();
+        let damaged = Recording::open(Cursor::new(&file)).unwrap().block(&recording.entries()[0]);
+        let error = damaged.unwrap_err().to_string();
+        assert_eq!(error, format!("the block at byte {offset} cannot be read: its header is none"));
     }
 }

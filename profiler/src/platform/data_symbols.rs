@@ -7,7 +7,7 @@ use std::{
 
 use object::{Object, ObjectSegment, ObjectSymbol, ReadCache, ReadRef, SymbolKind};
 
-use super::mappings::Region;
+use super::{mappings::Region, regular_file};
 use crate::units::Pid;
 
 /// Where in a file an address lies.
@@ -74,7 +74,7 @@ fn open(pid: Pid, region: &Region) -> Option<File> {
     let by_range = format!("/proc/{pid}/map_files/{:x}-{:x}", region.from, region.to);
     let by_name =
         Path::new("/proc").join(pid.to_string()).join("root").join(region.name.trim_start_matches('/'));
-    File::open(by_range).or_else(|_| File::open(by_name)).ok()
+    regular_file::open(Path::new(&by_range)).or_else(|_| regular_file::open(&by_name)).ok()
 }
 
 fn symbol_at<'data, R: ReadRef<'data>>(

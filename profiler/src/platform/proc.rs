@@ -84,7 +84,7 @@ impl Stat {
         let flags = fields.nth(4)?.parse().ok()?;
         let (user, system): (u64, u64) = (fields.nth(4)?.parse().ok()?, fields.next()?.parse().ok()?);
         let start_time_ticks = fields.nth(6)?.parse().ok()?;
-        Some(Self { comm, state, parent, start_time_ticks, flags, cpu_ticks: user + system })
+        Some(Self { comm, state, parent, start_time_ticks, flags, cpu_ticks: user.saturating_add(system) })
     }
 
     /// Whether the process has ended and only waits for its parent to collect it.
@@ -359,13 +359,16 @@ fn parse_schedstat(text: &str) -> Option<SchedStat> {
     Some(SchedStat { run_ns: fields.next()??, wait_ns: fields.next()??, slices: fields.next()?? })
 }
 
+/// The kernel knows no CPU beyond (`NR_CPUS` is 8192 at most).
+const MOST_CPUS: usize = 1 << 16;
+
 /// The CPUs that a list such as `0-3,8` names.
 fn cpu_list(ranges: &str) -> Option<BTreeSet<usize>> {
     let mut cpus = BTreeSet::new();
     for range in ranges.trim().split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        if first > last {
+        if first > last || last > MOST_CPUS {
             return None;
         }
         cpus.extend(first..=last);
@@ -507,7 +510,7 @@ mod tests {
     fn cpus_are_counted() {
         assert_eq!(cpu_list("0-3,8\n"), Some(BTreeSet::from([0, 1, 2, 3, 8])));
         assert_eq!(cpu_list("0"), Some(BTreeSet::from([0])));
-        for bad in ["", "3-0", "a", "0-"] {
+        for bad in ["0-18446744073709551615", "", "3-0", "a", "0-"] {
             assert_eq!(cpu_list(bad), None, "{bad}");
         }
         assert!(cpu_count() >= 1);
