@@ -10,7 +10,8 @@ use super::understands;
 /// The README and the documents, without the records of decisions: those tell of their day.
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut files: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md"].iter().map(|name| root.join(name)).collect();
+    let mut files: Vec<PathBuf> =
+        ["README.md", "CONTRIBUTING.md"].iter().map(|name| root.join(name)).collect();
     let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
     files.extend(docs.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
     files.sort();
@@ -25,7 +26,8 @@ fn lines_of_code(text: &str) -> Vec<String> {
             inside = !inside;
         } else if inside {
             let line = line.trim();
-            let (line, goes_on) = line.strip_suffix('\\').map_or((line, false), |line| (line.trim_end(), true));
+            let (line, goes_on) =
+                line.strip_suffix('\\').map_or((line, false), |line| (line.trim_end(), true));
             match lines.last_mut().filter(|_| open) {
                 Some(last) => last.push_str(&format!(" {line}")),
                 None => lines.push(line.to_owned()),
@@ -81,7 +83,10 @@ fn documents_have_commands_that_are_understood() {
             let Some(words) = whywait(&line) else { continue };
             commands += 1;
             if let Err(error) = understands(words.iter().map(String::as_str)) {
-                let harmless = matches!(error.kind(), clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion);
+                let harmless = matches!(
+                    error.kind(),
+                    clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion
+                );
                 assert!(harmless, "{}: `{line}`: {error}", document.display());
             }
         }

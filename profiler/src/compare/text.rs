@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::{Change, Comparison, FindingChange, Metric, RouteChange};
 use crate::{
     clock::State,
-    report::{Palette, Tone, paragraph, wrap},
     printable::printable,
+    report::{Palette, Tone, paragraph, wrap},
     units::{fmt_count, fmt_percent, fmt_us},
 };
 

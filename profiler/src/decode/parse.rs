@@ -86,12 +86,9 @@ pub fn decode(bytes: &[u8], routes: &mut Routes) -> Result<Event, DecodeError> {
 /// The latest moment, or longest time, that a record tells of beside its own.
 fn latest(what: &What) -> u64 {
     match what {
-        What::OffCpu(interval) => interval
-            .left
-            .max(interval.woken)
-            .max(interval.queued)
-            .max(interval.ran)
-            .max(interval.waited),
+        What::OffCpu(interval) => {
+            interval.left.max(interval.woken).max(interval.queued).max(interval.ran).max(interval.waited)
+        }
         What::Socket { op, .. } => op.entered.max(op.arrival),
         What::Conn(conn) => conn.established,
         What::Thread(thread) => thread.start_time,

@@ -30,7 +30,11 @@ pub fn elf(bytes: &[u8]) {
     let (file, stack) = bytes.split_at(bytes.len().saturating_sub(STACK));
     let mut registers = Input::new(stack);
     let raw = RawStack {
-        registers: [0x40_0000 + u64::from(registers.short()), 0x7000_0000, 0x7000_0000 + u64::from(registers.byte())],
+        registers: [
+            0x40_0000 + u64::from(registers.short()),
+            0x7000_0000,
+            0x7000_0000 + u64::from(registers.byte()),
+        ],
         kernel: Vec::new(),
         bytes: stack.to_vec(),
     };

@@ -15,7 +15,7 @@ mod tests;
 mod texts;
 
 pub use code::{btf, elf, perf_map, sock_diag};
-pub use recording::{export, records, recording, requests};
+pub use recording::{export, recording, records, requests};
 pub use texts::{http, options, proc, route};
 
 /// A reader.

@@ -97,11 +97,15 @@ fn file_of(records: &[u8]) -> Option<Vec<u8>> {
 /// What was written is what is read.
 fn read_back(file: &[u8], records: &[u8]) {
     let whole: usize = recording::records(records).map(|(_, record)| record.len()).sum();
-    let Ok(mut recording) = Recording::open(Cursor::new(file)) else { panic!("what was written is no recording") };
+    let Ok(mut recording) = Recording::open(Cursor::new(file)) else {
+        panic!("what was written is no recording")
+    };
     assert!(recording.is_complete() && recording.damage().is_empty());
     let mut read = Vec::new();
     for entry in recording.entries().to_vec() {
-        let Ok(block) = recording.block(&entry) else { panic!("the block at byte {} is damaged", entry.offset) };
+        let Ok(block) = recording.block(&entry) else {
+            panic!("the block at byte {} is damaged", entry.offset)
+        };
         if block.entry.kind == recording::BlockKind::Records {
             read.extend(block.content);
         }

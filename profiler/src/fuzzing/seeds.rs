@@ -79,8 +79,14 @@ const OPTIONS: [&str; 17] = [
 ];
 
 const PROC: [(&str, &str); 12] = [
-    ("stat", "42 (a (b) c) S 1 42 42 0 -1 4194560 1 0 0 0 7 8 0 0 20 0 3 0 99 1000 10 18446744073709551615 1 1 0 0 0"),
-    ("status", "Name:\ta\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t42\nPid:\t42\nNSpid:\t42\t1\nThreads:\t3\nCpus_allowed_list:\t0-1,8\nvoluntary_ctxt_switches:\t5\nnonvoluntary_ctxt_switches:\t6\n"),
+    (
+        "stat",
+        "42 (a (b) c) S 1 42 42 0 -1 4194560 1 0 0 0 7 8 0 0 20 0 3 0 99 1000 10 18446744073709551615 1 1 0 0 0",
+    ),
+    (
+        "status",
+        "Name:\ta\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t42\nPid:\t42\nNSpid:\t42\t1\nThreads:\t3\nCpus_allowed_list:\t0-1,8\nvoluntary_ctxt_switches:\t5\nnonvoluntary_ctxt_switches:\t6\n",
+    ),
     ("schedstat", "1000 2000 3\n"),
     ("syscall", "202 0x7f00 0x80 0x0 0x0 0x0 0x0 0x7ffc 0x7f01\n"),
     ("cmdline", "server\0--port\080\0"),
@@ -178,14 +184,10 @@ fn lines(lines: &[&str]) -> Vec<u8> {
 fn elf() -> Vec<u8> {
     let names = b"\0.text\0.symtab\0.strtab\0.eh_frame\0.shstrtab\0";
     let strings = b"\0serve\0queue\0";
-    let symbols = [
-        vec![0; 24],
-        symbol(1, 0x12, 1, 0x1000, 0x20),
-        symbol(7, 0x11, 1, 0x2000, 0x40),
-    ]
-    .concat();
+    let symbols = [vec![0; 24], symbol(1, 0x12, 1, 0x1000, 0x20), symbol(7, 0x11, 1, 0x2000, 0x40)].concat();
     // A CIE (version 1, "zR", pc-relative 4-byte pointers), an FDE of 32 bytes of code, and the end.
-    let mut frames = vec![20, 0, 0, 0, 0, 0, 0, 0, 1, b'z', b'R', 0, 1, 0x78, 16, 1, 0x1b, 0x0c, 7, 8, 0x90, 1, 0, 0];
+    let mut frames =
+        vec![20, 0, 0, 0, 0, 0, 0, 0, 1, b'z', b'R', 0, 1, 0x78, 16, 1, 0x1b, 0x0c, 7, 8, 0x90, 1, 0, 0];
     frames.extend([16, 0, 0, 0, 28, 0, 0, 0, 0xe0, 0xff, 0xff, 0xff, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     let (mut bytes, mut places) = (vec![0; 64 + 56], Vec::new());
     for content in [&symbols[..], strings, &frames, names] {
@@ -240,13 +242,33 @@ fn section(
 fn btf() -> Vec<u8> {
     let strings = b"\0int\0s\0a\0b\0u\0A\0e\0";
     let words: [u32; 23] = [
-        1, 1 << 24, 4, 32, // int
-        5, 4 << 24 | 2, 8, 7, 1, 0, 9, 1, 32, // struct s { int a; int b; }
-        11, 4 << 24 | 1, 8, 7, 2, 0, // struct u { struct s a; }
-        15, 6 << 24, 4, 0, // an enumeration of nothing, and a word that is too many
+        1,
+        1 << 24,
+        4,
+        32, // int
+        5,
+        4 << 24 | 2,
+        8,
+        7,
+        1,
+        0,
+        9,
+        1,
+        32, // struct s { int a; int b; }
+        11,
+        4 << 24 | 1,
+        8,
+        7,
+        2,
+        0, // struct u { struct s a; }
+        15,
+        6 << 24,
+        4,
+        0, // an enumeration of nothing, and a word that is too many
     ];
     let types: Vec<u8> = words[..22].iter().flat_map(|word| word.to_le_bytes()).collect();
-    let (types_len, strings_len) = (u32::try_from(types.len()).unwrap(), u32::try_from(strings.len()).unwrap());
+    let (types_len, strings_len) =
+        (u32::try_from(types.len()).unwrap(), u32::try_from(strings.len()).unwrap());
     let mut bytes = vec![0x9f, 0xeb, 1, 0];
     bytes.extend([24, 0, types_len, types_len, strings_len].iter().flat_map(|word: &u32| word.to_le_bytes()));
     bytes.extend(types);

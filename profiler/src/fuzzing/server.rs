@@ -3,8 +3,8 @@
 
 use whywait_ebpf::{
     abi::{
-        Conn, HEAD_LEN, Header, KERNEL_FRAMES, OffCpu, Plain, STACK_BYTES, SockHead, SockOp, SockState, Stack,
-        Thread, ThreadEnd, kind,
+        Conn, HEAD_LEN, Header, KERNEL_FRAMES, OffCpu, Plain, STACK_BYTES, SockHead, SockOp, SockState,
+        Stack, Thread, ThreadEnd, kind,
     },
     syscalls as call,
 };
@@ -34,8 +34,13 @@ const CALLS: [i32; 14] = [
     call::CONNECT,
     999,
 ];
-const HEADS: [&[u8]; 5] =
-    [b"GET /a HTTP/1.1\r\n", b"POST /b?c=d HTTP/1.1\r\n", b"GET /<script>&\"' ", b"*1\r\n$4\r\nPING\r\n", b""];
+const HEADS: [&[u8]; 5] = [
+    b"GET /a HTTP/1.1\r\n",
+    b"POST /b?c=d HTTP/1.1\r\n",
+    b"GET /<script>&\"' ",
+    b"*1\r\n$4\r\nPING\r\n",
+    b"",
+];
 
 /// The records that an input makes.
 pub fn records_of(bytes: &[u8]) -> Vec<u8> {
@@ -96,7 +101,16 @@ impl Maker {
         let seq = &mut self.seq[tid as usize];
         *seq = if choice < 240 { seq.wrapping_add(1) } else { input.word() };
         let spun = if choice & 0x70 == 0x70 { input.word() } else { 0 };
-        Header { ts: self.now, tid, pid: 1 + tid / 4, seq: *seq, cpu: u16::from(choice >> 7), kind: 0, len: 0, spun }
+        Header {
+            ts: self.now,
+            tid,
+            pid: 1 + tid / 4,
+            seq: *seq,
+            cpu: u16::from(choice >> 7),
+            kind: 0,
+            len: 0,
+            spun,
+        }
     }
 
     /// A moment that is mostly a little earlier.
@@ -164,7 +178,11 @@ impl Maker {
             queued: self.time(input),
             ran: self.time(input),
             waited: self.time(input),
-            args: [u64::from(input.byte() % 4) * 4 + 0x1000, u64::from(input.byte()), u64::from(input.byte())],
+            args: [
+                u64::from(input.byte() % 4) * 4 + 0x1000,
+                u64::from(input.byte()),
+                u64::from(input.byte()),
+            ],
             timeout: input.one(&[-1, 0, 1_000, 1_000_000, i64::MAX]),
             object: 0xffff_0000 + id(input),
             waker_tid: u32::from(input.byte() % 8),

@@ -51,7 +51,11 @@ fn every_door_has_its_seeds() {
         let found = checked_in(door.name);
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
         let missing = made.iter().find(|(name, _)| !names.contains(name));
-        assert!(missing.is_none() && !made.is_empty(), "{}: `cargo xtask fuzz --seeds` writes what is missing", door.name);
+        assert!(
+            missing.is_none() && !made.is_empty(),
+            "{}: `cargo xtask fuzz --seeds` writes what is missing",
+            door.name
+        );
         all += found.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
     }
     assert!(all <= MOST, "the seeds have {all} bytes");

@@ -117,7 +117,8 @@ impl Pipeline {
                         present.record(&header, record);
                         self.newest = self.newest.max(header.ts);
                     }
-                    let is_full = matches!(event.what, What::Conn(_)) && self.clock.connections() >= CONNECTIONS;
+                    let is_full =
+                        matches!(event.what, What::Conn(_)) && self.clock.connections() >= CONNECTIONS;
                     if is_full || !self.gaps.check(&mut event) {
                         self.unreadable += 1;
                         continue;

@@ -50,7 +50,9 @@ fn in_file<'data, R: ReadRef<'data>>(
     let in_file = start.checked_add(behind)?;
     let mut segments = object.segments();
     segments
-        .any(|segment| (segment.address()..segment.address().saturating_add(segment.size())).contains(&in_file))
+        .any(|segment| {
+            (segment.address()..segment.address().saturating_add(segment.size())).contains(&in_file)
+        })
         .then_some(in_file)
 }
 

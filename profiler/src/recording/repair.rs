@@ -17,8 +17,12 @@ pub fn repaired(file: &mut [u8]) -> bool {
         let checksum = crc32fast::hash(json);
         put(file, 20, checksum);
     }
-    let begins: Vec<usize> =
-        file.windows(HEADER).enumerate().filter(|(_, bytes)| bytes.starts_with(&block::MAGIC)).map(|(at, _)| at).collect();
+    let begins: Vec<usize> = file
+        .windows(HEADER)
+        .enumerate()
+        .filter(|(_, bytes)| bytes.starts_with(&block::MAGIC))
+        .map(|(at, _)| at)
+        .collect();
     for at in begins {
         let content = at + HEADER;
         if let Some(stored) = file.get(content..content.saturating_add(word(file, at + 16) as usize)) {

@@ -296,7 +296,10 @@ mod tests {
             threads.off_cpu(&event(number), &OffCpu { left: number, ..OffCpu::default() });
             threads.ended(&event(number));
         }
-        assert_eq!((threads.gone.len(), threads.created(), threads.total().involuntary), (MOST_GONE, all, all));
+        assert_eq!(
+            (threads.gone.len(), threads.created(), threads.total().involuntary),
+            (MOST_GONE, all, all)
+        );
         assert_eq!(threads.created(), 2);
     }
 }
