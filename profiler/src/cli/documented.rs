@@ -18,13 +18,15 @@ fn documents() -> Vec<PathBuf> {
     files
 }
 
-/// Lines of the blocks of code, those that a backslash ends put together with what follows.
+/// Lines of the blocks of a shell's code, and those of other blocks that begin with a prompt; those that a backslash ends put together with what
+/// follows.
 fn lines_of_code(text: &str) -> Vec<String> {
-    let (mut inside, mut lines, mut open) = (false, Vec::<String>::new(), false);
+    let (mut inside, mut shell, mut lines, mut open) = (false, false, Vec::<String>::new(), false);
     for line in text.lines() {
         if line.trim_start().starts_with("```") {
             inside = !inside;
-        } else if inside {
+            shell = line.trim() == "```sh";
+        } else if inside && (shell || line.starts_with("$ ")) {
             let line = line.trim();
             let (line, goes_on) =
                 line.strip_suffix('\\').map_or((line, false), |line| (line.trim_end(), true));
@@ -91,5 +93,5 @@ fn documents_have_commands_that_are_understood() {
             }
         }
     }
-    assert!(commands > 40, "only {commands} commands were found");
+    assert!(commands > 30, "only {commands} commands were found");
 }

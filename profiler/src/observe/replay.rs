@@ -99,7 +99,8 @@ pub(crate) fn replayed<R: Read + Seek>(
     told: Option<Told<'_>>,
 ) -> Result<Replayed, ReadError> {
     let mut facts = recording.facts::<Facts>()?.unwrap_or_else(|| only(recording.preamble()));
-    (facts.begin, facts.end) = (facts.begin.min(LATEST), facts.end.min(LATEST));
+    facts.begin = facts.begin.min(LATEST);
+    facts.end = facts.end.min(LATEST).max(facts.begin);
     let mut missing = Vec::new();
     if !recording.is_complete() {
         let last = Ns(recording.span().map_or(0, |(_, last)| last));

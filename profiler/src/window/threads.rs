@@ -284,6 +284,7 @@ mod tests {
             threads.iter().map(|(tid, usage)| (tid, usage.start_time, usage.involuntary)).collect();
         seen.sort_unstable();
         assert_eq!(seen, [(Tid(7), 9, 2), (Tid(7), 29, 1), (Tid(7), 39, 2)]);
+        assert_eq!(threads.created(), 2);
     }
 
     /// A thread for each request, for hours: each counts, and memory stays what it is.
@@ -300,6 +301,5 @@ mod tests {
             (threads.gone.len(), threads.created(), threads.total().involuntary),
             (MOST_GONE, all, all)
         );
-        assert_eq!(threads.created(), 2);
     }
 }
