@@ -180,7 +180,10 @@ mod tests {
             assert_eq!(with(ts, left, waited), Err(DecodeError::Time { kind: kind::OFF_CPU }));
         }
         let event = with(9, 11, 0).unwrap();
-        assert!(matches!(event.what, What::OffCpu(interval) if interval.left == 9), "it ends before it begins");
+        assert!(
+            matches!(event.what, What::OffCpu(interval) if interval.left == 9),
+            "it ends before it begins"
+        );
     }
 
     #[test]
