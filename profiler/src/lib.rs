@@ -15,6 +15,9 @@ pub mod decode;
 pub mod explain;
 pub mod export;
 pub mod fingerprint;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod live;
 pub mod locks;
 mod markup;
@@ -22,6 +25,7 @@ pub mod observe;
 pub mod outlet;
 pub mod platform;
 pub mod playback;
+pub(crate) mod printable;
 pub mod probe;
 pub mod race;
 pub mod recording;

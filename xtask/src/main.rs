@@ -3,6 +3,7 @@
 mod ci;
 mod dashboard;
 mod ebpf;
+mod fuzz;
 mod load_ceiling;
 mod matrix;
 mod overhead;
@@ -42,6 +43,8 @@ enum Task {
     Truth(truth::Args),
     /// Measure what recordings weigh and how fast they are replayed
     ReplaySpeed(replay_speed::Args),
+    /// Feed every reader of bytes with what nobody meant it for
+    Fuzz(fuzz::Args),
     /// Run the tests on other kernels, in virtual machines
     Matrix(matrix::Args),
     /// Do what the continuous integration does
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::LoadCeiling(args) => load_ceiling::run(&args).map(|()| done),
         Task::Truth(args) => truth::run(&args).map(|()| done),
         Task::ReplaySpeed(args) => replay_speed::run(&args).map(|()| done),
+        Task::Fuzz(args) => fuzz::run(&args).map(|()| done),
         Task::Matrix(args) => matrix::run(&args),
         Task::Ci => ci::run().map(|()| done),
     };

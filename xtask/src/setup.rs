@@ -33,6 +33,7 @@ const MATRIX_PACKAGES: &[&str] = &["qemu-system-x86", "busybox-static", "cpio", 
 /// The linker of the eBPF object; another version makes another object.
 const BPF_LINKER: &str = "0.13.0";
 const CARGO_DENY: &str = "0.20.2";
+const CARGO_FUZZ: &str = "0.13.2";
 
 #[derive(clap::Args, Default)]
 pub struct Args {
@@ -64,7 +65,8 @@ pub fn run(args: &Args) -> Result<()> {
     let linker_features: &[&str] = &["--no-default-features", "--features", "llvm-22"];
     let linker_env = [("LLVM_PREFIX", llvm), ("LLVM_SYS_221_PREFIX", llvm)];
     cargo_tool("bpf-linker", BPF_LINKER, linker_features, &linker_env)?;
-    cargo_tool("cargo-deny", CARGO_DENY, &[], &[])
+    cargo_tool("cargo-deny", CARGO_DENY, &[], &[])?;
+    cargo_tool("cargo-fuzz", CARGO_FUZZ, &[], &[])
 }
 
 fn step(what: &str, state: &str) {

@@ -17,6 +17,7 @@ use crate::{
         signals::StopFlag,
         target::{Resolved, resolve},
     },
+    printable::printable,
     recording::Limits,
     report::{Explanation, Palette, explain, write_text},
     stacks::write_folded,
@@ -87,7 +88,7 @@ pub fn tell_attached(target: &Resolved) {
     let count = target.pids.len();
     let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
     let first = target.pids.first().map_or(0, |pid| pid.0);
-    eprintln!("attached to {} ({first}{more})", target.command);
+    eprintln!("attached to {} ({first}{more})", printable(&target.command));
     for pid in &target.gone {
         eprintln!("there is no process {pid} any more; the others are watched");
     }

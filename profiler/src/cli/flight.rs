@@ -22,6 +22,7 @@ use crate::{
         signals::StopFlag,
         target::{Resolved, TargetSpec},
     },
+    printable::printable,
     probe::Options,
     recording::{RingPlan, numbered},
 };
@@ -69,7 +70,7 @@ pub fn run(
         duration: flight.duration,
         stop: stop.clone(),
     };
-    let name = target.command.clone();
+    let name = printable(&target.command).into_owned();
     let pid = target.pids.first().map_or(0, |pid| pid.0);
     let plan = LivePlan {
         spec,
@@ -122,7 +123,7 @@ impl Watch {
         }
         if !reasons.is_empty() {
             let path = self.next_path();
-            eprintln!("{}; writing {}", reasons.join("; "), path.display());
+            eprintln!("{}; writing {}", printable(&reasons.join("; ")), path.display());
             // The run outlives this.
             let _over = self.commands.send(Command::Write(path));
             self.written = Some(Instant::now());

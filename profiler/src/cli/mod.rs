@@ -3,6 +3,8 @@
 mod compare;
 mod demo;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod driven;
 mod duration;
 mod explain;
@@ -25,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::platform::target::TargetError;
+use crate::{platform::target::TargetError, printable::printable};
 
 /// Says why a server's requests wait: attaches to any Linux server, untouched, finds its requests in kernel events, and
 /// splits each one's latency, exactly, into what it waited for.
@@ -68,6 +70,12 @@ enum Command {
     Load(reference::Args<demo_servers::load::LoadArgs>),
 }
 
+/// Whether a command line is one, its program's name first: what documents show must be.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn understands<'a>(line: impl IntoIterator<Item = &'a str>) -> Result<(), clap::Error> {
+    Cli::try_parse_from(line).map(drop)
+}
+
 /// Runs a command. Exit codes: 0 done, 1 failed, 2 bad usage (clap's own).
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
@@ -91,7 +99,7 @@ pub fn run(cli: Cli) -> ExitCode {
         // Whoever reads has seen enough, as `head` does.
         Err(error) if is_broken_pipe(&error) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("whywait: {error:#}");
+            eprintln!("whywait: {}", printable(&format!("{error:#}")));
             if is_bad_usage(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }

@@ -139,6 +139,11 @@ impl RequestClock {
         })
     }
 
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
     /// What it counts beside the requests.
     pub fn tally(&self) -> Tally {
         self.tally

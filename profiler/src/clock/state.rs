@@ -117,7 +117,7 @@ impl StateTimes {
     /// Adds another request's times.
     pub fn add(&mut self, other: &Self) {
         for (sum, value) in self.0.iter_mut().zip(other.0) {
-            *sum += value;
+            *sum = sum.saturating_add(value);
         }
     }
 }

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use super::{Change, Comparison, FindingChange, Metric, RouteChange};
 use crate::{
     clock::State,
-    report::{Palette, Tone, paragraph},
+    printable::printable,
+    report::{Palette, Tone, paragraph, wrap},
     units::{fmt_count, fmt_percent, fmt_us},
 };
 
@@ -20,13 +21,15 @@ const NAME: usize = 24;
 /// When it cannot be written.
 pub fn write_comparison(comparison: &Comparison, palette: Palette, out: &mut dyn Write) -> io::Result<()> {
     for (label, words) in origins(comparison) {
-        paragraph(out, label, &printable(&words))?;
+        paragraph(out, label, &words)?;
     }
     for note in notes(comparison) {
-        paragraph(out, "Note", &printable(&note))?;
+        paragraph(out, "Note", &note)?;
     }
     writeln!(out)?;
-    paragraph(out, "", &palette.paint(Tone::Strong, &answer(comparison)))?;
+    for line in wrap(&answer(comparison), "") {
+        writeln!(out, "{}", palette.paint(Tone::Strong, &line))?;
+    }
     writeln!(out)?;
     table(out, palette, "Latency", &latency_rows(comparison))?;
     writeln!(out)?;
@@ -37,12 +40,12 @@ pub fn write_comparison(comparison: &Comparison, palette: Palette, out: &mut dyn
     }
     writeln!(out)?;
     for finding in &comparison.findings {
-        paragraph(out, "Cause", &printable(&finding_words(finding)))?;
+        paragraph(out, "Cause", &finding_words(finding))?;
     }
     paragraph(out, "Each costs", &costs(comparison))?;
     for verdict in &comparison.conditions {
         let tone = if verdict.failed { Tone::Bad } else { Tone::Good };
-        writeln!(out, "{:<12}{}", verdict.condition, palette.paint(tone, verdict.words()))?;
+        writeln!(out, "{:<11} {}", verdict.condition, palette.paint(tone, verdict.words()))?;
     }
     Ok(())
 }
@@ -297,9 +300,4 @@ fn percent(change: &Change) -> String {
 fn signed(us: f64) -> String {
     let sign = if us > 0.0 { "+" } else { "" };
     format!("{sign}{}", fmt_us(us))
-}
-
-/// A text from outside without characters that would move the cursor or change the colours.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -11,6 +11,9 @@ use crate::units::Tid;
 /// records of its own.
 const OVERTAKEN_BY: u32 = 16;
 
+/// Threads that live at once, at most: no server has as many, but a file can say so.
+const MOST: usize = 1 << 17;
+
 /// Finds gaps in the numbers of each thread's records. It must see records as they come from the ring, where a thread's are
 /// nearly in the order of their numbers.
 #[derive(Debug, Default)]
@@ -26,10 +29,15 @@ struct Numbers {
 }
 
 impl Gaps {
-    /// Notes in the event how many earlier records of its thread will not come any more.
-    pub fn check(&mut self, event: &mut Event) {
+    /// Notes in the event how many earlier records of its thread will not come any more. False when there are so many threads that this one is not
+    /// believed: nothing may be kept for it.
+    #[must_use]
+    pub fn check(&mut self, event: &mut Event) -> bool {
         if event.tid == Tid(0) {
-            return;
+            return true;
+        }
+        if self.threads.len() >= MOST && !self.threads.contains_key(&event.tid) {
+            return false;
         }
         let begins =
             matches!(&event.what, What::Thread(thread) if matches!(thread.how, born::NEW | born::FOUND));
@@ -43,6 +51,7 @@ impl Gaps {
             event.missing += numbers.owed_in_all();
             self.threads.remove(&event.tid);
         }
+        true
     }
 
     /// Records that were still owed when the stream ended.
@@ -85,7 +94,7 @@ mod tests {
 
     fn check(gaps: &mut Gaps, seq: u32, what: What) -> u64 {
         let mut event = Event { at: Ns(1), tid: Tid(1), pid: Pid(1), seq, missing: 0, cpu: 0, spun: 0, what };
-        gaps.check(&mut event);
+        assert!(gaps.check(&mut event));
         u64::from(event.missing)
     }
 
@@ -114,6 +123,21 @@ mod tests {
         assert_eq!(check(&mut gaps, 0, What::Thread(Thread::default())), 0);
         assert_eq!(check(&mut gaps, 1, What::ThreadEnd), 0);
         assert_eq!(gaps.finish(), 0);
+    }
+
+    /// Those that are known go on, and the end of one makes room.
+    #[test]
+    fn more_threads_than_any_server_has_are_not_believed() {
+        let mut gaps = Gaps::default();
+        let mut believed = |tid: usize, what| {
+            let tid = Tid(u32::try_from(tid).unwrap());
+            let mut event = Event { at: Ns(1), tid, pid: Pid(1), seq: 0, missing: 0, cpu: 0, spun: 0, what };
+            gaps.check(&mut event)
+        };
+        let named = || What::Thread(Thread::default());
+        assert!((1..=MOST).all(|tid| believed(tid, named())));
+        assert!(!believed(MOST + 1, named()) && believed(5, named()));
+        assert!(believed(7, What::ThreadEnd) && believed(MOST + 1, named()));
     }
 
     proptest! {

@@ -11,7 +11,7 @@ mod walked;
 pub use event::{ConnId, Event, What};
 pub use gaps::Gaps;
 pub use order::Reorder;
-pub use parse::{DecodeError, decode};
+pub use parse::{DecodeError, LATEST, decode};
 pub use route::{Route, Routes};
 pub use stack::{End, MadeOf, RawStack, StackEvent, StackId, Taken, Trace, Traces, Unwind};
 pub use walked::with_callers;

@@ -9,6 +9,9 @@ use std::collections::VecDeque;
 use super::event::Event;
 use crate::units::Ns;
 
+/// Events that are held at most: more than all CPUs of a large machine send within the slack. A file can have any number of the same time.
+const MOST: usize = 1 << 15;
+
 /// Puts events in the order of their times; those of the same time stay in that of their arrival.
 pub struct Reorder {
     slack: u64,
@@ -42,7 +45,8 @@ impl Reorder {
 
     /// The next event that nothing earlier can still precede.
     pub fn pop(&mut self) -> Option<Event> {
-        if self.held.front()?.at.plus(self.slack) > self.newest { None } else { self.take() }
+        let waits = self.held.front()?.at.plus(self.slack) > self.newest && self.held.len() <= MOST;
+        if waits { None } else { self.take() }
     }
 
     /// The next event, at the end of the stream.
@@ -88,6 +92,18 @@ mod tests {
         }
         let cpus: Vec<u16> = std::iter::from_fn(|| order.take()).map(|event| event.cpu).collect();
         assert_eq!(cpus, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn any_number_of_events_of_one_time_are_held_in_bounded_memory() {
+        let mut order = Reorder::new(100);
+        let mut passed = 0;
+        for _ in 0..3 * MOST {
+            order.push(event(7));
+            passed += std::iter::from_fn(|| order.pop()).count();
+            assert!(order.held.len() <= MOST);
+        }
+        assert_eq!(passed, 2 * MOST);
     }
 
     proptest! {

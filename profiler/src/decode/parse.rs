@@ -26,6 +26,12 @@ pub enum DecodeError {
         /// Bytes that the layout has.
         need: usize,
     },
+    /// It tells of a moment that no machine has come to.
+    #[error("a record of kind {kind} tells of a moment that makes no sense: only a damaged file has it")]
+    Time {
+        /// The record's kind.
+        kind: u16,
+    },
     /// A later version sends this kind.
     #[error("records of kind {kind} are not known to this version")]
     UnknownKind {
@@ -34,14 +40,21 @@ pub enum DecodeError {
     },
 }
 
+/// No moment is later: 18 years after the machine was started. Times beyond would make sums of a few of them too large for 64 bits.
+pub const LATEST: Ns = Ns(1 << 59);
+
 /// Reads one record. Routes that it names are looked up in, and added to, `routes`.
 ///
 /// # Errors
-/// When the bytes are fewer than the layout of the record's kind, or the kind is not known.
+/// When the bytes are fewer than the layout of the record's kind, the kind is not known, or a time in it is beyond [`LATEST`].
 pub fn decode(bytes: &[u8], routes: &mut Routes) -> Result<Event, DecodeError> {
     let header: Header = read(0, bytes)?;
     let what = match header.kind {
-        kind::OFF_CPU => What::OffCpu(read::<OffCpu>(header.kind, bytes)?),
+        kind::OFF_CPU => {
+            let interval: OffCpu = read(header.kind, bytes)?;
+            // Clocks read on two CPUs may differ; none of what follows has to think of an interval that ends before it begins.
+            What::OffCpu(OffCpu { left: interval.left.min(header.ts), ..interval })
+        }
         kind::SOCK_OP => What::Socket { op: read::<SockOp>(header.kind, bytes)?, route: None },
         kind::SOCK_HEAD => {
             let record: SockHead = read(header.kind, bytes)?;
@@ -59,6 +72,9 @@ pub fn decode(bytes: &[u8], routes: &mut Routes) -> Result<Event, DecodeError> {
         walked::KIND => What::Stack(walked::read(&header, bytes)?),
         kind => return Err(DecodeError::UnknownKind { kind }),
     };
+    if header.ts > LATEST.0 || latest(&what) > LATEST.0 {
+        return Err(DecodeError::Time { kind: header.kind });
+    }
     Ok(Event {
         at: Ns(header.ts),
         tid: Tid(header.tid),
@@ -69,6 +85,20 @@ pub fn decode(bytes: &[u8], routes: &mut Routes) -> Result<Event, DecodeError> {
         spun: header.spun,
         what,
     })
+}
+
+/// The latest moment, or longest time, that a record tells of beside its own.
+fn latest(what: &What) -> u64 {
+    match what {
+        What::OffCpu(interval) => {
+            interval.left.max(interval.woken).max(interval.queued).max(interval.ran).max(interval.waited)
+        }
+        What::Socket { op, .. } => op.entered.max(op.arrival),
+        What::Conn(conn) => conn.established,
+        What::Thread(thread) => thread.start_time,
+        What::Stack(stack) => stack.at.0,
+        What::SockState(_) | What::ThreadEnd => 0,
+    }
 }
 
 fn read<T: Plain>(kind: u16, bytes: &[u8]) -> Result<T, DecodeError> {
@@ -136,6 +166,24 @@ mod tests {
         let Some(MadeOf::Copy(raw)) = stack.made_of else { panic!("{:?}", stack.made_of) };
         assert_eq!(raw.registers, [1, 2, 3]);
         assert_eq!((raw.kernel.len(), raw.bytes), (KERNEL_FRAMES, vec![8; 16]));
+    }
+
+    /// Whatever time it is, one that no machine has come to is no time.
+    #[test]
+    fn a_moment_that_makes_no_sense_is_an_error() {
+        let with = |ts, left, waited| {
+            let header = Header { ts, ..header(kind::OFF_CPU) };
+            decode(OffCpu { header, left, waited, ..OffCpu::default() }.as_bytes(), &mut Routes::default())
+        };
+        assert!(with(LATEST.0, LATEST.0, LATEST.0).is_ok());
+        for (ts, left, waited) in [(LATEST.0 + 1, 0, 0), (9, 5, LATEST.0 + 1)] {
+            assert_eq!(with(ts, left, waited), Err(DecodeError::Time { kind: kind::OFF_CPU }));
+        }
+        let event = with(9, 11, 0).unwrap();
+        assert!(
+            matches!(event.what, What::OffCpu(interval) if interval.left == 9),
+            "it ends before it begins"
+        );
     }
 
     #[test]

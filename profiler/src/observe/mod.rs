@@ -28,6 +28,8 @@ pub use pipeline::{Listener, Pipeline, Sink};
 pub use playback::{PlaybackPlan, playback};
 pub use record::RecordPlan;
 pub use reel::Reel;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use replay::replayed;
 pub use replay::{ReplayError, Replayed, replay, replay_to};
 pub use run::{ObserveError, Plan, observe};
 pub use slice::Slice;

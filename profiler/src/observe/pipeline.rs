@@ -5,7 +5,7 @@ use whywait_ebpf::abi::{Header, Plain};
 use crate::{
     clock::{Request, RequestClock, RequestId, Tally},
     cpu::CpuWaits,
-    decode::{Event, Gaps, Reorder, Routes, Traces, Unwind, decode},
+    decode::{Event, Gaps, Reorder, Routes, Traces, Unwind, What, decode},
     explain::Ledger,
     fingerprint::Behaviour,
     live::History,
@@ -18,6 +18,9 @@ use crate::{
 
 /// How far two CPUs' records may be out of order: an interrupt between taking the time and reserving room is far shorter.
 const SLACK: u64 = 2_000_000;
+
+/// Connections that are open at once, at most: more than any server that is watched has, but a file can say so.
+const CONNECTIONS: usize = 1 << 18;
 
 /// Nanoseconds of the records' own time after which finished requests are handed on. Whatever pieces the records come in, they are
 /// handed on between the same two events.
@@ -133,7 +136,12 @@ impl Pipeline {
                         present.record(&header, record);
                         self.newest = self.newest.max(header.ts);
                     }
-                    self.gaps.check(&mut event);
+                    let is_full =
+                        matches!(event.what, What::Conn(_)) && self.clock.connections() >= CONNECTIONS;
+                    if is_full || !self.gaps.check(&mut event) {
+                        self.unreadable += 1;
+                        continue;
+                    }
                     self.traces.number(&mut event, unwind);
                     self.order.push(event);
                     while let Some(event) = self.order.pop() {

@@ -14,6 +14,7 @@ use super::{
     pipeline::{Pipeline, Sink},
 };
 use crate::{
+    decode::LATEST,
     recording::{BlockKind, Entry, OpenError, Preamble, ReadError, Recording},
     stacks::{NameTable, Named},
     units::Ns,
@@ -85,14 +86,25 @@ pub fn replay_to(
 }
 
 /// Who is told, and whether that one has enough.
-type Told<'a> = (Box<dyn FnOnce(Ns) -> Sink + 'a>, &'a dyn Fn() -> bool);
+pub(crate) type Told<'a> = (Box<dyn FnOnce(Ns) -> Sink + 'a>, &'a dyn Fn() -> bool);
 
 fn open(path: &Path, told: Option<Told<'_>>) -> Result<Replayed, ReplayError> {
-    let source = Source::open(path)?;
-    replayed(source, told).map_err(|cause| ReplayError::Read { path: path.to_owned(), cause })
+    replayed(recording(path)?, told).map_err(|cause| ReplayError::Read { path: path.to_owned(), cause })
 }
 
-fn replayed<R: Read + Seek>(mut source: Source<R>, told: Option<Told<'_>>) -> Result<Replayed, ReadError> {
+/// Opens the file.
+fn recording(path: &Path) -> Result<Recording<File>, ReplayError> {
+    let path = || path.to_owned();
+    let file = File::open(path()).map_err(|cause| ReplayError::Open { path: path(), cause })?;
+    Recording::open(file).map_err(|cause| ReplayError::NoRecording { path: path(), cause })
+}
+
+/// The same of an open recording.
+pub(crate) fn replayed<R: Read + Seek>(
+    recording: Recording<R>,
+    told: Option<Told<'_>>,
+) -> Result<Replayed, ReadError> {
+    let mut source = Source::new(recording)?;
     let facts = source.facts.clone();
     let (sink, enough) = told.unzip();
     let mut pipeline = Pipeline::new(facts.begin, sink.map(|make| make(facts.begin)));
@@ -153,17 +165,15 @@ impl Source<File> {
     /// # Errors
     /// When it is no recording, or cannot be read at all.
     pub fn open(path: &Path) -> Result<Self, ReplayError> {
-        let path = || path.to_owned();
-        let file = File::open(path()).map_err(|cause| ReplayError::Open { path: path(), cause })?;
-        let recording =
-            Recording::open(file).map_err(|cause| ReplayError::NoRecording { path: path(), cause })?;
-        Self::new(recording).map_err(|cause| ReplayError::Read { path: path(), cause })
+        Self::new(recording(path)?).map_err(|cause| ReplayError::Read { path: path.to_owned(), cause })
     }
 }
 
 impl<R: Read + Seek> Source<R> {
     fn new(mut recording: Recording<R>) -> Result<Self, ReadError> {
         let mut facts = recording.facts::<Facts>()?.unwrap_or_else(|| only(recording.preamble()));
+        facts.begin = facts.begin.min(LATEST);
+        facts.end = facts.end.min(LATEST).max(facts.begin);
         let mut missing = Vec::new();
         if !recording.is_complete() {
             let last = Ns(recording.span().map_or(0, |(_, last)| last));

@@ -70,7 +70,10 @@ fn group_of(line: &str) -> Option<(&str, &str)> {
 
 /// What the group in this directory tells of throttling; `None` where it tells nothing.
 pub fn cpu_stat(dir: &Path) -> Option<CpuStat> {
-    let text = fs::read_to_string(dir.join("cpu.stat")).ok()?;
+    read_cpu_stat(&fs::read_to_string(dir.join("cpu.stat")).ok()?)
+}
+
+fn read_cpu_stat(text: &str) -> Option<CpuStat> {
     let field = |name: &str| -> Option<u64> {
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
     };
@@ -82,15 +85,24 @@ pub fn cpu_stat(dir: &Path) -> Option<CpuStat> {
 /// The quota of the group in this directory, in CPUs; `None` where it has none.
 pub fn cpu_quota(dir: &Path) -> Option<f64> {
     let read = |file: &str| fs::read_to_string(dir.join(file)).ok();
-    let (quota, period) = match read("cpu.max") {
-        Some(text) => {
-            let (quota, period) = text.trim().split_once(' ')?;
-            (quota.to_owned(), period.to_owned())
-        }
-        None => (read("cpu.cfs_quota_us")?, read("cpu.cfs_period_us")?),
-    };
+    match read("cpu.max") {
+        Some(text) => text.trim().split_once(' ').and_then(|(quota, period)| in_cpus(quota, period)),
+        None => in_cpus(&read("cpu.cfs_quota_us")?, &read("cpu.cfs_period_us")?),
+    }
+}
+
+fn in_cpus(quota: &str, period: &str) -> Option<f64> {
     let (quota, period): (u64, u64) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
     (period > 0).then(|| quota as f64 / period as f64)
+}
+
+/// Reads a text as each of the files that are read here.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_any(text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    let _stat = read_cpu_stat(&text);
+    let _quota = text.split_once(' ').and_then(|(quota, period)| in_cpus(quota, period));
+    let _groups = text.lines().filter_map(group_of).count();
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 
 use object::{Object, ObjectSegment, ObjectSymbol, ReadCache, ReadRef, SymbolKind};
 
-use super::mappings::Region;
+use super::{mappings::Region, regular_file};
 use crate::units::Pid;
 
 /// Where in a file an address lies.
@@ -32,15 +32,28 @@ pub fn variable_at(pid: Pid, regions: &[Region], address: u64) -> Option<Variabl
     let image = open(pid, first)?;
     let cache = ReadCache::new(image);
     let object = object::File::parse(&cache).ok()?;
+    let in_file = in_file(&object, first.offset, base_offset)?;
+    Some(Variable { file: PathBuf::from(&file.name), symbol: symbol_at(&object, in_file), in_file })
+}
+
+/// The address in a file's own terms of what lies so far behind its first mapping, which begins at this offset of the file; `None`
+/// where that is in none of its segments.
+fn in_file<'data, R: ReadRef<'data>>(
+    object: &object::File<'data, R>,
+    first_offset: u64,
+    behind: u64,
+) -> Option<u64> {
     // The first mapping holds the page in which the first segment begins.
     let segment = object.segments().min_by_key(ObjectSegment::address)?;
     let start = (segment.address() & !PAGE_MASK)
-        .checked_sub((segment.file_range().0 & !PAGE_MASK).checked_sub(first.offset)?)?;
-    let in_file = start.checked_add(base_offset)?;
-    object
-        .segments()
-        .any(|segment| (segment.address()..segment.address() + segment.size()).contains(&in_file))
-        .then(|| Variable { file: PathBuf::from(&file.name), symbol: symbol_at(&object, in_file), in_file })
+        .checked_sub((segment.file_range().0 & !PAGE_MASK).checked_sub(first_offset)?)?;
+    let in_file = start.checked_add(behind)?;
+    let mut segments = object.segments();
+    segments
+        .any(|segment| {
+            (segment.address()..segment.address().saturating_add(segment.size())).contains(&in_file)
+        })
+        .then_some(in_file)
 }
 
 const PAGE_MASK: u64 = 4095;
@@ -63,7 +76,7 @@ fn open(pid: Pid, region: &Region) -> Option<File> {
     let by_range = format!("/proc/{pid}/map_files/{:x}-{:x}", region.from, region.to);
     let by_name =
         Path::new("/proc").join(pid.to_string()).join("root").join(region.name.trim_start_matches('/'));
-    File::open(by_range).or_else(|_| File::open(by_name)).ok()
+    regular_file::open(Path::new(&by_range)).or_else(|_| regular_file::open(&by_name)).ok()
 }
 
 fn symbol_at<'data, R: ReadRef<'data>>(
@@ -79,6 +92,16 @@ fn symbol_at<'data, R: ReadRef<'data>>(
     let symbol = holding.min_by_key(ObjectSymbol::size)?;
     let name = symbol.name().ok().filter(|name| !name.is_empty())?;
     Some((name.to_owned(), address - symbol.address()))
+}
+
+/// Reads bytes as a file with symbols, and asks for those at some addresses.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_any(bytes: &[u8], addresses: &[u64]) {
+    let Ok(object) = object::File::parse(bytes) else { return };
+    for address in addresses {
+        let _symbol = symbol_at(&object, *address);
+        let _place = in_file(&object, 0, *address);
+    }
 }
 
 #[cfg(test)]

@@ -154,6 +154,14 @@ fn choose_tracefs(mounts: Vec<PathBuf>) -> Option<PathBuf> {
     mounts.into_iter().nth(at)
 }
 
+/// Reads a text as a release, and as what the lockdown is.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_any(text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    let _version = KernelVersion::parse(&text);
+    let _lockdown = parse_lockdown(&text);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -119,6 +119,12 @@ fn summary(regions: &[Region]) -> Mappings {
     mappings
 }
 
+/// Reads a text as `/proc/PID/maps`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_any(text: &[u8]) {
+    let _mappings = summary(&parse(&String::from_utf8_lossy(text)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@ pub mod launch;
 pub mod mappings;
 pub mod mounts;
 pub mod proc;
+pub mod regular_file;
 pub mod signals;
 pub mod sock_diag;
 pub mod sockets;

@@ -84,7 +84,7 @@ impl Stat {
         let flags = fields.nth(4)?.parse().ok()?;
         let (user, system): (u64, u64) = (fields.nth(4)?.parse().ok()?, fields.next()?.parse().ok()?);
         let start_time_ticks = fields.nth(6)?.parse().ok()?;
-        Some(Self { comm, state, parent, start_time_ticks, flags, cpu_ticks: user + system })
+        Some(Self { comm, state, parent, start_time_ticks, flags, cpu_ticks: user.saturating_add(system) })
     }
 
     /// Whether the process has ended and only waits for its parent to collect it.
@@ -125,14 +125,19 @@ pub fn thread_waits(pid: Pid, tid: Tid) -> Option<Option<Waits>> {
         _ => task_state::INTERRUPTIBLE,
     };
     let call = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
-    let mut words = call.split_ascii_whitespace();
+    let (number, args) = system_call(&call);
+    Some(Some((state, number, args)))
+}
+
+/// Number and first three arguments of `/proc/PID/task/TID/syscall`.
+fn system_call(text: &str) -> (i32, [u64; 3]) {
+    let mut words = text.split_ascii_whitespace();
     let number = words.next().and_then(|number| number.parse().ok()).unwrap_or(-1);
     let mut argument = || {
         let word = words.next().and_then(|word| word.strip_prefix("0x"));
         word.and_then(|word| u64::from_str_radix(word, 16).ok()).unwrap_or(0)
     };
-    let args = [argument(), argument(), argument()];
-    Some(Some((state, number, args)))
+    (number, [argument(), argument(), argument()])
 }
 
 /// The process that a thread belongs to, or `None` if there is no such thread.
@@ -179,12 +184,16 @@ pub fn allowed_cpus(pid: Pid) -> Result<BTreeSet<usize>, ProcError> {
 
 /// The process's command line, one string per argument. Kernel threads have none.
 pub fn command_line(pid: Pid) -> Result<Vec<String>, ProcError> {
-    let text = read(pid, "cmdline")?;
-    let text = text.strip_suffix(b"\0").unwrap_or(&text);
+    read(pid, "cmdline").map(|text| arguments(&text))
+}
+
+/// The arguments in `/proc/PID/cmdline`.
+fn arguments(text: &[u8]) -> Vec<String> {
+    let text = text.strip_suffix(b"\0").unwrap_or(text);
     if text.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
-    Ok(text.split(|&byte| byte == 0).map(|argument| String::from_utf8_lossy(argument).into_owned()).collect())
+    text.split(|&byte| byte == 0).map(|argument| String::from_utf8_lossy(argument).into_owned()).collect()
 }
 
 /// The process's threads, by id.
@@ -350,13 +359,16 @@ fn parse_schedstat(text: &str) -> Option<SchedStat> {
     Some(SchedStat { run_ns: fields.next()??, wait_ns: fields.next()??, slices: fields.next()?? })
 }
 
+/// The kernel knows no CPU beyond (`NR_CPUS` is 8192 at most).
+const MOST_CPUS: usize = 1 << 16;
+
 /// The CPUs that a list such as `0-3,8` names.
 fn cpu_list(ranges: &str) -> Option<BTreeSet<usize>> {
     let mut cpus = BTreeSet::new();
     for range in ranges.trim().split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        if first > last {
+        if first > last || last > MOST_CPUS {
             return None;
         }
         cpus.extend(first..=last);
@@ -373,6 +385,19 @@ pub(super) fn read_ids(path: &Path) -> std::io::Result<Vec<u32>> {
         Err(error) if is_gone(&error) || error.raw_os_error() == Some(libc::ENODEV) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+/// Reads a text as each of the files that are read here.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_any(text: &[u8]) {
+    let words = String::from_utf8_lossy(text);
+    let _stat = Stat::parse(text);
+    let _ids = ["Tgid", "Threads", "NSpid"].map(|name| status_field::<u32>(text, name));
+    let _cpus = status_line(text, "Cpus_allowed_list").and_then(cpu_list);
+    let _online = cpu_list(&words);
+    let _times = parse_schedstat(&words);
+    let _call = system_call(&words);
+    let _arguments = arguments(text);
 }
 
 #[cfg(test)]
@@ -485,7 +510,7 @@ mod tests {
     fn cpus_are_counted() {
         assert_eq!(cpu_list("0-3,8\n"), Some(BTreeSet::from([0, 1, 2, 3, 8])));
         assert_eq!(cpu_list("0"), Some(BTreeSet::from([0])));
-        for bad in ["", "3-0", "a", "0-"] {
+        for bad in ["0-18446744073709551615", "", "3-0", "a", "0-"] {
             assert_eq!(cpu_list(bad), None, "{bad}");
         }
         assert!(cpu_count() >= 1);

@@ -182,6 +182,14 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
+/// Reads bytes as the kernel's answer.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_any(bytes: &[u8]) {
+    let mut found = Vec::new();
+    let _more = take(bytes, &mut found);
+    assert!(found.len() <= bytes.len() / MESSAGE, "{} sockets in {} bytes", found.len(), bytes.len());
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};

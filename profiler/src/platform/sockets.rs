@@ -191,6 +191,14 @@ fn socket_inode(link: &Path) -> Option<u64> {
     link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
+/// Reads a text as `/proc/PID/net/tcp`, and as what a descriptor's link says.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_any(text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    let _sockets = parse_table(&text, &[LISTEN, ESTABLISHED]);
+    let _inode = socket_inode(Path::new(&*text));
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;

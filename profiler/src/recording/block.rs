@@ -1,6 +1,9 @@
 //! The header of a block.
 
-use crate::bytes::{long, word};
+use crate::{
+    bytes::{long, word},
+    decode::LATEST,
+};
 
 /// Bytes of a header.
 pub const HEADER: usize = 64;
@@ -105,8 +108,8 @@ impl BlockHeader {
             length: word(bytes, 20),
             records: word(bytes, 24),
             checksum: word(bytes, 28),
-            first: long(bytes, 32),
-            last: long(bytes, 40),
+            first: long(bytes, 32).min(LATEST.0),
+            last: long(bytes, 40).min(LATEST.0),
             dropped: long(bytes, 48),
         };
         (header.length.max(header.stored) as usize <= MOST).then_some(header)

@@ -1,7 +1,10 @@
 //! Where each block is, so that a file of gigabytes opens at once.
 
 use super::block::{BlockHeader, BlockKind, HEADER};
-use crate::bytes::{long, word};
+use crate::{
+    bytes::{long, word},
+    decode::LATEST,
+};
 
 /// Bytes of an entry on disk.
 const ENTRY: usize = 48;
@@ -69,8 +72,8 @@ fn entry(bytes: &[u8; ENTRY]) -> Entry {
         kind: BlockKind::of(u16::try_from(word(bytes, 8)).unwrap_or(u16::MAX)),
         stored: word(bytes, 12),
         records: word(bytes, 16),
-        first: long(bytes, 24),
-        last: long(bytes, 32),
+        first: long(bytes, 24).min(LATEST.0),
+        last: long(bytes, 32).min(LATEST.0),
         dropped: long(bytes, 40),
     }
 }

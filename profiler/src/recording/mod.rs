@@ -10,6 +10,8 @@ mod preamble;
 mod present;
 mod reader;
 mod recorder;
+#[cfg(any(test, feature = "fuzzing"))]
+mod repair;
 mod ring;
 mod writer;
 
@@ -25,6 +27,8 @@ pub use preamble::Preamble;
 pub use present::Present;
 pub use reader::{Block, Damage, OpenError, ReadError, Recording};
 pub use recorder::{Callers, RecordError, Recorder};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use repair::repaired;
 pub use ring::RingPlan;
 pub use writer::{WriteError, Writer, Written};
 

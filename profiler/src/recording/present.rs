@@ -123,7 +123,7 @@ mod tests {
         bytes.extend(conn(9, 5));
         let (mut gaps, mut events) = (Gaps::default(), events(&bytes));
         for event in &mut events {
-            gaps.check(event);
+            assert!(gaps.check(event));
         }
         assert!(events.iter().all(|event| event.missing == 0) && gaps.finish() == 0);
         let [found, there, new] = events.as_slice() else { panic!("{events:?}") };

@@ -13,4 +13,4 @@ pub use explanation::{AtOnce, Breakdown, Breakdowns, Explanation, Latency, Lost,
 pub use html::{Course, write_page};
 pub use locks::{HolderUse, holders};
 pub use palette::{Palette, Tone};
-pub use text::{bar, causes, counted, paragraph, write_text};
+pub use text::{bar, causes, counted, paragraph, wrap, write_text};

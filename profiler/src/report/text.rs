@@ -16,7 +16,7 @@ use std::io::{self, Write};
 pub(super) use answer::answer;
 pub use answer::causes;
 pub(super) use findings::gain;
-pub use layout::{bar, paragraph};
+pub use layout::{bar, paragraph, wrap};
 pub(super) use notes::losses;
 
 use super::{
@@ -30,10 +30,10 @@ use crate::units::{fmt_count, fmt_us};
 /// # Errors
 /// When it cannot be written.
 pub fn write_text(explanation: &Explanation, palette: Palette, out: &mut dyn Write) -> io::Result<()> {
-    for line in layout::wrap(&answer(explanation), "") {
+    for line in wrap(&answer(explanation), "") {
         writeln!(out, "{}", palette.paint(Tone::Strong, &line))?;
     }
-    for line in losses(explanation).iter().flat_map(|loss| layout::wrap(loss, "")) {
+    for line in losses(explanation).iter().flat_map(|loss| wrap(loss, "")) {
         writeln!(out, "{}", palette.paint(Tone::Bad, &line))?;
     }
     writeln!(out)?;

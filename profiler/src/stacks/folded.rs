@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::{frame::Frame, report::Stacks};
+use crate::printable::printable;
 
 /// Writes the profiles of each route, or of all requests where no route is known: `route;state;frame;frame… microseconds`.
 ///
@@ -34,5 +35,5 @@ pub fn folded_frames(frames: &[Frame]) -> String {
 
 /// A name without what separates names.
 fn clean(name: &str) -> String {
-    name.replace(';', ":").replace(['\n', '\r'], " ")
+    printable(&name.replace(['\n', '\r'], " ")).replace(';', ":")
 }

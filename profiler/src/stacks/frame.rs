@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
+use crate::printable::printable;
+
 /// Where a frame's code is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Place {
@@ -37,7 +39,7 @@ impl Frame {
 
     /// The name as flame graphs have it: those of the kernel are marked, which colours them.
     pub fn folded(&self) -> String {
-        let name = self.text().replace(';', ":").replace(['\n', '\r'], " ");
+        let name = printable(&self.text().replace(['\n', '\r'], " ")).replace(';', ":");
         if self.place == Place::Kernel { format!("{name}_[k]") } else { name }
     }
 

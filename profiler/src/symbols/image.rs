@@ -12,7 +12,10 @@ use framehop::{ExplicitModuleSectionInfo, Module};
 use object::{Object, ObjectSection, ObjectSegment, ReadCache, ReadRef};
 
 use super::mappings::Mapping;
-use crate::units::Pid;
+use crate::{platform::regular_file, units::Pid};
+
+/// Bytes of a section that is read; that of the largest browsers has a tenth of it.
+const LARGEST: u64 = 256 << 20;
 
 /// Bytes of a section, shared by the processes that map the file.
 pub type Bytes = Arc<[u8]>;
@@ -36,7 +39,7 @@ pub struct Image {
 impl Image {
     /// Reads a file; an image without anything when it is not of a kind that is known.
     pub fn open(path: &Path) -> Self {
-        File::open(path).ok().and_then(|file| Self::read(&ReadCache::new(file))).unwrap_or_default()
+        regular_file::open(path).ok().and_then(|file| Self::read(&ReadCache::new(file))).unwrap_or_default()
     }
 
     /// Reads the image that is in a process's memory.
@@ -50,7 +53,7 @@ impl Image {
         read.ok().and_then(|()| Self::read(bytes.as_slice())).unwrap_or_default()
     }
 
-    fn read<'data, R: ReadRef<'data>>(data: R) -> Option<Self> {
+    pub(super) fn read<'data, R: ReadRef<'data>>(data: R) -> Option<Self> {
         let file = object::File::parse(data).ok()?;
         let segments = file
             .segments()
@@ -60,10 +63,10 @@ impl Image {
             })
             .collect();
         let section = |name| {
-            let section = file.section_by_name(name)?;
+            let section = file.section_by_name(name).filter(|section| section.size() <= LARGEST)?;
             let bytes = section.uncompressed_data().ok()?;
             Some(Section {
-                addresses: section.address()..section.address() + section.size(),
+                addresses: section.address()..section.address().saturating_add(section.size()),
                 bytes: bytes.as_ref().into(),
             })
         };
@@ -73,9 +76,9 @@ impl Image {
     /// What has to be added to the file's addresses where it is mapped like this.
     fn bias(&self, mapping: &Mapping) -> Option<u64> {
         // The kernel maps whole pages: in the first and the last of a mapping a neighbour of the segment may begin or end.
-        let end = mapping.offset + (mapping.end - mapping.start);
+        let end = mapping.offset.saturating_add(mapping.end - mapping.start);
         let common = |(offset, size, _): &&(u64, u64, u64)| {
-            (offset + size).min(end).saturating_sub(mapping.offset.max(*offset))
+            offset.saturating_add(*size).min(end).saturating_sub(mapping.offset.max(*offset))
         };
         let (offset, _, address) =
             self.segments.iter().max_by_key(common).filter(|segment| common(segment) > 0)?;

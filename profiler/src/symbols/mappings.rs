@@ -61,6 +61,12 @@ impl Mappings {
         (!list.is_empty()).then(|| Self { list, read: Instant::now() })
     }
 
+    /// This one alone.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn of_one(mapping: Mapping) -> Self {
+        Self { list: vec![mapping], read: Instant::now() }
+    }
+
     /// The mapping in which an address lies.
     pub fn at(&self, address: u64) -> Option<&Mapping> {
         let index = self.list.partition_point(|mapping| mapping.end <= address);

@@ -1,6 +1,6 @@
 //! Names of functions, by blazesym.
 
-use std::path::Path;
+use std::{fs::Metadata, path::Path};
 
 use blazesym::symbolize::{
     Input, Symbolized, Symbolizer,
@@ -28,7 +28,10 @@ impl Names {
 
     /// Names at offsets in a file, the innermost inlined function first; no name where no symbol is.
     pub fn in_file(&self, path: &Path, offsets: &[u64]) -> Vec<Vec<String>> {
-        let small = path.metadata().is_ok_and(|file| file.len() <= INLINED_UP_TO);
+        let Some(file) = path.metadata().ok().filter(Metadata::is_file) else {
+            return vec![Vec::new(); offsets.len()];
+        };
+        let small = file.len() <= INLINED_UP_TO;
         let mut elf = Elf::new(path);
         elf.debug_syms = small;
         let found = self.symbolizer.symbolize(&Source::Elf(elf), Input::FileOffset(offsets));

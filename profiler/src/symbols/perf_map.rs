@@ -2,10 +2,14 @@
 //! numbers hexadecimal (`tools/perf/Documentation/jit-interface.txt`).
 
 use std::{
-    fs::File,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::Path,
 };
+
+use crate::platform::regular_file;
+
+/// Bytes that are read; programs that compile for days have some ten million.
+const LARGEST: u64 = 128 << 20;
 
 /// The functions of such a file.
 #[derive(Debug, Default)]
@@ -15,12 +19,13 @@ pub struct PerfMap {
 }
 
 impl PerfMap {
-    /// Reads the file; without one, no function.
+    /// Reads the file, as far as it is of a size that makes sense; without one, no function. It lies in a folder that everybody may write to.
     pub fn open(path: &Path) -> Self {
-        File::open(path).map(|file| Self::read(BufReader::new(file))).unwrap_or_default()
+        let file = regular_file::open_no_link(path);
+        file.map(|file| Self::read(BufReader::new(file.take(LARGEST)))).unwrap_or_default()
     }
 
-    fn read(lines: impl BufRead) -> Self {
+    pub(super) fn read(lines: impl BufRead) -> Self {
         let mut functions: Vec<(u64, u64, String)> = lines
             .split(b'\n')
             .map_while(Result::ok)

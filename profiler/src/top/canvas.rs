@@ -3,6 +3,7 @@
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
 use super::theme::Theme;
+use crate::printable::is_printable;
 
 /// A part of the screen.
 pub struct Canvas<'a> {
@@ -71,10 +72,10 @@ impl<'a> Canvas<'a> {
             // What comes from the wire must not reach the terminal as it is.
             let shown = if last {
                 '…'
-            } else if character.is_control() {
-                '\u{fffd}'
-            } else {
+            } else if is_printable(character) {
                 character
+            } else {
+                '\u{fffd}'
             };
             self.put(x + at, y, shown, style);
             at += 1;

@@ -31,7 +31,7 @@ impl Book {
     pub fn add(&mut self, latency: u64, times: &StateTimes) {
         let bucket = self.buckets.entry(index(latency, GROUPING)).or_default();
         bucket.count += 1;
-        bucket.total += latency;
+        bucket.total = bucket.total.saturating_add(latency);
         bucket.times.add(times);
         self.count += 1;
         self.max = self.max.max(latency);
@@ -44,7 +44,7 @@ impl Book {
 
     /// Sum of all latencies in nanoseconds.
     pub fn total(&self) -> u64 {
-        self.buckets.values().map(|bucket| bucket.total).sum()
+        self.buckets.values().fold(0, |sum: u64, bucket| sum.saturating_add(bucket.total))
     }
 
     /// Mean latency in microseconds.

@@ -15,7 +15,7 @@ pub struct Overlap {
 impl Overlap {
     /// Adds an interval.
     pub fn add(&mut self, from: Ns, to: Ns) {
-        self.total += to.since(from);
+        self.total = self.total.saturating_add(to.since(from));
         if to > from && self.intervals.len() < MOST {
             self.intervals.push((from, to));
         }

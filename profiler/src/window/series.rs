@@ -26,7 +26,7 @@ impl Series {
         let since = at.since(self.begin);
         while since / self.width >= MOST as u64 {
             self.width *= 2;
-            self.parts = self.parts.chunks(2).map(|pair| pair.iter().sum()).collect();
+            self.parts = halved(&self.parts);
         }
         let part = usize::try_from(since / self.width).unwrap_or(MOST - 1);
         if self.parts.len() <= part {
@@ -45,7 +45,8 @@ impl Series {
         for part in self.part(from)..=last {
             let begins = self.begin.0 + part as u64 * self.width;
             let ends = begins + self.width;
-            self.parts[part] += to.0.min(ends).saturating_sub(from.0.max(begins));
+            let inside = to.0.min(ends).saturating_sub(from.0.max(begins));
+            self.parts[part] = self.parts[part].saturating_add(inside);
         }
     }
 
@@ -59,9 +60,14 @@ impl Series {
     fn widen(&mut self, width: u64) {
         while self.width < width {
             self.width *= 2;
-            self.parts = self.parts.chunks(2).map(|pair| pair.iter().sum()).collect();
+            self.parts = halved(&self.parts);
         }
     }
+}
+
+/// The same in parts that are twice as wide.
+fn halved(parts: &[u64]) -> Vec<u64> {
+    parts.chunks(2).map(|pair| pair.iter().fold(0, |sum: u64, part| sum.saturating_add(*part))).collect()
 }
 
 /// A part of the window.

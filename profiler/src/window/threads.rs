@@ -10,6 +10,9 @@ use crate::{
     units::{Ns, Pid, Tid},
 };
 
+/// Threads that have ended and are told one by one.
+const MOST_GONE: usize = 1 << 16;
+
 /// What a thread did in the window.
 #[derive(Clone, Debug, Default)]
 pub struct Usage {
@@ -52,6 +55,8 @@ pub struct Threads {
     begin: Ns,
     by_tid: FxHashMap<Tid, Usage>,
     gone: Vec<(Tid, Usage)>,
+    /// What the others did that ended: they are too many to be told one by one.
+    rest: Usage,
     running: Overlap,
     running_over_time: Series,
     created: u64,
@@ -62,6 +67,15 @@ impl Usage {
     /// Whether this is another thread than the one that the record is about, which has the same id.
     fn is_other(&self, thread: &Thread) -> bool {
         self.start_time != 0 && self.start_time != thread.start_time
+    }
+
+    /// Adds what another thread did.
+    fn add(&mut self, other: &Self) {
+        self.voluntary += other.voluntary;
+        self.involuntary += other.involuntary;
+        self.migrations += other.migrations;
+        self.on_cpu = self.on_cpu.saturating_add(other.on_cpu);
+        self.run_queue = self.run_queue.saturating_add(other.run_queue);
     }
 
     /// Takes the kernel's counts from a record.
@@ -75,7 +89,7 @@ impl Usage {
             waited: 0,
         });
         counted.ran = interval.ran;
-        counted.waited = interval.waited + wait;
+        counted.waited = interval.waited.saturating_add(wait);
         self.on_cpu = counted.ran.saturating_sub(counted.ran_first);
         self.run_queue = counted.waited.saturating_sub(counted.waited_first);
     }
@@ -87,6 +101,7 @@ impl Threads {
             begin,
             by_tid: FxHashMap::default(),
             gone: Vec::new(),
+            rest: Usage::default(),
             running: Overlap::default(),
             running_over_time: Series::new(begin),
             created: 0,
@@ -146,7 +161,7 @@ impl Threads {
         if usage.is_other(thread) {
             // The id is used again: the thread that had it ended unseen, in a loss.
             let old = std::mem::take(usage);
-            self.gone.push((event.tid, old));
+            self.bury(event.tid, old);
         }
         if new {
             self.created += u64::from(event.pid == Pid(thread.parent_pid));
@@ -165,7 +180,16 @@ impl Threads {
     pub(super) fn ended(&mut self, event: &Event) {
         if let Some(mut usage) = self.by_tid.remove(&event.tid) {
             self.stop(&mut usage, event.at);
-            self.gone.push((event.tid, usage));
+            self.bury(event.tid, usage);
+        }
+    }
+
+    /// Keeps what a thread did that has ended.
+    fn bury(&mut self, tid: Tid, usage: Usage) {
+        if self.gone.len() < MOST_GONE {
+            self.gone.push((tid, usage));
+        } else {
+            self.rest.add(&usage);
         }
     }
 
@@ -187,7 +211,7 @@ impl Threads {
         }
     }
 
-    /// Threads with what they did; an id that was used twice appears twice.
+    /// Threads with what they did; an id that was used twice appears twice. Of those that ended, the first 65,536.
     pub fn iter(&self) -> impl Iterator<Item = (Tid, &Usage)> {
         self.gone
             .iter()
@@ -197,14 +221,8 @@ impl Threads {
 
     /// Sums over all threads.
     pub fn total(&self) -> Usage {
-        let mut total = Usage::default();
-        for (_, usage) in self.iter() {
-            total.voluntary += usage.voluntary;
-            total.involuntary += usage.involuntary;
-            total.migrations += usage.migrations;
-            total.on_cpu += usage.on_cpu;
-            total.run_queue += usage.run_queue;
-        }
+        let mut total = self.rest.clone();
+        self.iter().for_each(|(_, usage)| total.add(usage));
         total
     }
 
@@ -267,5 +285,21 @@ mod tests {
         seen.sort_unstable();
         assert_eq!(seen, [(Tid(7), 9, 2), (Tid(7), 29, 1), (Tid(7), 39, 2)]);
         assert_eq!(threads.created(), 2);
+    }
+
+    /// A thread for each request, for hours: each counts, and memory stays what it is.
+    #[test]
+    fn threads_that_ended_count_however_many_they_are() {
+        let mut threads = Threads::new(Ns(0));
+        let all = MOST_GONE as u64 + 100;
+        for number in 1..=all {
+            threads.named(&event(number), &told(number, born::NEW), true);
+            threads.off_cpu(&event(number), &OffCpu { left: number, ..OffCpu::default() });
+            threads.ended(&event(number));
+        }
+        assert_eq!(
+            (threads.gone.len(), threads.created(), threads.total().involuntary),
+            (MOST_GONE, all, all)
+        );
     }
 }

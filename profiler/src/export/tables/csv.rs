@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{Table, TableWriter, Value};
-use crate::export::ExportError;
+use crate::{export::ExportError, printable::is_printable};
 
 /// Writes a table.
 pub struct CsvWriter<W> {
@@ -44,8 +44,11 @@ impl<W: Write + Send> TableWriter for CsvWriter<W> {
     }
 }
 
-/// Text, in quotes where it holds what separates fields; text that is empty always, for an empty field is none.
+/// Text, in quotes where it holds what separates fields; text that is empty always, for an empty field is none. What a terminal would obey is marked:
+/// the table may be printed on one.
 fn write_text(text: &str, out: &mut impl Write) -> io::Result<()> {
+    let obeyed = |letter: char| !is_printable(letter) && !matches!(letter, '\n' | '\r' | '\t');
+    let text = &text.replace(obeyed, "\u{fffd}");
     if text.is_empty() || text.contains([',', '"', '\n', '\r']) {
         write!(out, "\"{}\"", text.replace('"', "\"\""))
     } else {

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use crate::printable::printable;
+
 /// Columns of the text.
 pub(super) const WIDTH: usize = 100;
 /// Columns of the label in front of a paragraph.
@@ -22,11 +24,11 @@ pub fn paragraph(out: &mut dyn Write, label: &str, text: &str) -> io::Result<()>
     Ok(())
 }
 
-/// The text in lines that fit, each behind the indent. A number and its unit stay together; a word that is too long alone
-/// has a line for itself.
-pub(super) fn wrap(text: &str, indent: &str) -> Vec<String> {
+/// The text in lines that fit, each behind the indent, without characters that would move the cursor or change the colours. A number and its unit
+/// stay together; a word that is too long alone has a line for itself.
+pub fn wrap(text: &str, indent: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
-    for word in text.split(' ') {
+    for word in printable(text).split(' ') {
         match words.last_mut() {
             Some(last) if is_unit(word) && last.ends_with(|c: char| c.is_ascii_digit()) => {
                 last.push(' ');
@@ -65,11 +67,11 @@ fn columns(text: &str) -> usize {
 
 /// A text from outside in at most `width` columns: without characters that would move the cursor or change the colours.
 pub(super) fn shown(text: &str, width: usize) -> String {
-    let clean = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let clean = printable(text);
     if columns(text) <= width {
-        return clean.collect();
+        return clean.into_owned();
     }
-    clean.take(width.saturating_sub(1)).chain(['…']).collect()
+    clean.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// A bar for a share (1.0 fills it), to an eighth of a column; always `width` columns wide.
@@ -115,6 +117,7 @@ mod tests {
     fn control_characters_are_not_shown() {
         assert_eq!(shown("GET /\x1b[2J", 20), "GET /\u{fffd}[2J");
         assert_eq!(shown("GET /a-long-path", 8), "GET /a-…");
+        assert_eq!(wrap("by \x1b]0;title\x07\n", ""), ["by \u{fffd}]0;title\u{fffd}\u{fffd}"]);
     }
 
     #[test]
