@@ -16,8 +16,8 @@ fn record(dir: &TempDir) -> String {
     let file = dir.path().join("burst").to_str().expect("a path in text").to_owned();
     let server = DemoServer::start("thread-pool", &[]);
     let recording = Whywait::attach(&["record", "--pid", &server.pid().to_string(), "-o", &file]);
-    Load::new(server.url("/plaintext"), 100, 5).connections(4).run();
-    Load::new(server.url("/lock?us=5000"), 60, 8).connections(8).run();
+    Load::new(server.url("/plaintext"), 100, 5).connections(4).close().run();
+    Load::new(server.url("/lock?us=5000"), 60, 8).connections(8).close().run();
     recording.signal(Signal::INT);
     let ended = recording.end(Duration::ZERO);
     assert!(ended.status.success(), "recording: {}", ended.stderr);

@@ -31,7 +31,7 @@ fn lines_of_code(text: &str) -> Vec<String> {
             let (line, goes_on) =
                 line.strip_suffix('\\').map_or((line, false), |line| (line.trim_end(), true));
             match lines.last_mut().filter(|_| open) {
-                Some(last) => last.push_str(&format!(" {line}")),
+                Some(last) => last.extend([" ", line]),
                 None => lines.push(line.to_owned()),
             }
             open = goes_on;

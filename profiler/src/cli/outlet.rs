@@ -11,10 +11,10 @@ use crate::outlet::{ListenAddress, OutletPlan, Outlets, ReceiverUrl};
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Outlets")]
 pub struct OutletArgs {
-    /// Serve metrics for Prometheus at http://ADDR/metrics (docs/outlets.md); HOST:PORT, or :9464 for the loopback interface
+    /// Serve metrics for Prometheus at `http://ADDR/metrics` (docs/outlets.md); HOST:PORT, or :9464 for the loopback interface
     #[arg(long, value_name = "ADDR")]
     prometheus: Option<ListenAddress>,
-    /// Send metrics, and spans of the slowest and some other requests, to this receiver of OTLP by HTTP, such as http://localhost:4318
+    /// Send metrics, and spans of the slowest and some other requests, to this receiver of OTLP by HTTP, such as `http://localhost:4318`
     #[arg(long, value_name = "URL")]
     otlp: Option<ReceiverUrl>,
     /// How often

@@ -46,7 +46,9 @@ fn every_door_has_its_seeds() {
         let (folder, made) = (folder(door.name), seeds(door.name));
         if update {
             fs::create_dir_all(&folder).unwrap();
-            made.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
+            for (name, bytes) in &made {
+                fs::write(folder.join(name), bytes).unwrap();
+            }
         }
         let found = checked_in(door.name);
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
@@ -121,7 +123,7 @@ fn no_path_in_a_file_is_opened() {
         outputs::of(&file);
         done.send(()).unwrap();
     });
-    over.recv_timeout(Duration::from_secs(60)).expect("something is waited for");
+    over.recv_timeout(Duration::from_mins(1)).expect("something is waited for");
 }
 
 /// Content of a block is never larger than the format allows, whatever its header says: a small file does not become large in memory.

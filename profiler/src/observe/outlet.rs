@@ -139,10 +139,10 @@ impl Outlet {
 
 /// Records that were lost, by kind, also those of which none were; and otherwise.
 fn lost(session: &Session, pipeline: &Pipeline) -> Result<Vec<(&'static str, u64)>, AttachError> {
-    let (loss, counters) = (session.loss()?, session.counters()?);
+    let (no_room, counters) = (session.loss()?, session.counters()?);
     let of_kind = |number| {
         let name = kind::name(number);
-        (name, loss.by_kind().find(|(known, _)| *known == name).map_or(0, |(_, count)| count))
+        (name, no_room.by_kind().find(|(known, _)| *known == name).map_or(0, |(_, count)| count))
     };
     let mut lost: Vec<_> = (1..kind::COUNT).map(of_kind).collect();
     lost.extend([

@@ -11,7 +11,7 @@ use super::{
 pub enum Format {
     /// Prometheus' protobuf.
     Protobuf,
-    /// OpenMetrics.
+    /// `OpenMetrics` 1.0.
     OpenMetrics,
     /// Prometheus' older text.
     Plain,

@@ -193,7 +193,9 @@ mod tests {
         #[test]
         fn counts_and_sums_are_those_of_the_times(times in prop::collection::vec(0_u64..1 << 40, 0..200)) {
             let mut histogram = Histogram::default();
-            times.iter().for_each(|time| histogram.add(*time));
+            for time in &times {
+                histogram.add(*time);
+            }
             let (first, counts) = histogram.buckets();
             prop_assert_eq!(histogram.zero() + counts.iter().sum::<u64>(), times.len() as u64);
             prop_assert_eq!(histogram.count(), times.len() as u64);

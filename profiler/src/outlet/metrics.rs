@@ -1,4 +1,4 @@
-//! What is told of a run, as families of metrics in the sense of OpenMetrics: the same for every outlet.
+//! What is told of a run, as families of metrics in the sense of `OpenMetrics`: the same for every outlet.
 
 use std::{borrow::Cow, sync::LazyLock};
 

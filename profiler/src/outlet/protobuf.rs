@@ -1,5 +1,5 @@
 //! Metrics as Prometheus' protobuf, the one of its formats that carries native histograms: `io/prometheus/client/metrics.proto` of
-//! github.com/prometheus/client_model, as far as it is written here. Each family is one message with its length before it.
+//! `github.com/prometheus/client_model`, as far as it is written here. Each family is one message with its length before it.
 
 use prost::{Enumeration, Message};
 

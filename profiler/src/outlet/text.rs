@@ -1,4 +1,4 @@
-//! Metrics as text: OpenMetrics 1.0, and the older format of Prometheus (0.0.4). They differ in names, in what is told of units, and in the
+//! Metrics as text: `OpenMetrics` 1.0, and the older format of Prometheus (0.0.4). They differ in names, in what is told of units, and in the
 //! exemplars and the end that only the former has.
 
 use std::fmt::{self, Write};
@@ -11,7 +11,7 @@ use super::{
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// OpenMetrics 1.0.0.
+    /// `OpenMetrics` 1.0.0.
     OpenMetrics,
     /// Prometheus' text format 0.0.4.
     Plain,
