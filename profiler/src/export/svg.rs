@@ -30,11 +30,11 @@ fn tree(stacks: &Stacks) -> Tree {
         let route = state.route.as_deref().unwrap_or("requests");
         let mut add = |frames: &mut dyn Iterator<Item = &Frame>, micros: f64| {
             root.micros += micros;
-            let mut node = root.child(route, None, micros);
-            node = node.child(state.state.words(), Some(state.state), micros);
+            let mut place = root.child(route, None, micros);
+            place = place.child(state.state.words(), Some(state.state), micros);
             for frame in frames {
-                node = node.child(&frame.text(), Some(state.state), micros);
-                node.is_kernel = frame.place == Place::Kernel;
+                place = place.child(&frame.text(), Some(state.state), micros);
+                place.is_kernel = frame.place == Place::Kernel;
             }
         };
         for hot in &state.stacks {

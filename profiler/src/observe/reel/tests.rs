@@ -183,10 +183,10 @@ fn the_end_is_what_a_report_counts() {
     let live = shown::picture(&Snapshot::default(), &mut pipeline, BEGAN.plus(LENGTH));
 
     let requests = |snapshot: &Snapshot| -> Vec<_> {
-        snapshot.buckets.iter().map(|bucket| (bucket.number, bucket.requests, bucket.switches)).collect()
+        snapshot.buckets.iter().map(|bucket| (bucket.number, bucket.sums.requests, bucket.sums.switches)).collect()
     };
     assert_eq!(requests(&shown), requests(&live));
-    let all = Span::of(&shown.buckets, LENGTH).requests;
+    let all = Span::of(&shown.buckets, LENGTH).sums.requests;
     let report = replay(&path).unwrap();
     let book = report.observation.pipeline.window().all();
     assert_eq!((all.count, all.times.total()), (book.count(), all.total));
@@ -225,7 +225,7 @@ fn what_is_found_is_where_it_is_said_to_be() {
     let kept = kept.find(|kept| kept.request.id == slowest.id).expect("the slowest request is shown");
     assert_eq!((kept.request.latency(), kept.request.end), (slowest.latency, BEGAN.plus(slowest.end)));
     run_to(&mut reel, LENGTH);
-    let all = Span::of(&reel.snapshot().unwrap().buckets, LENGTH).requests;
+    let all = Span::of(&reel.snapshot().unwrap().buckets, LENGTH).sums.requests;
     assert_eq!(all.max, slowest.latency);
 }
 
@@ -252,7 +252,7 @@ fn what_was_cut_off_is_told() {
     let snapshot = reel.snapshot().unwrap();
     assert!(snapshot.notes.iter().any(|note| note.text.contains("cut off")), "{:?}", snapshot.notes);
     assert!(reel.cursor().missing.iter().any(|missing| missing.contains("cut off")));
-    assert!(Span::of(&snapshot.buckets, LENGTH).requests.count > 200);
+    assert!(Span::of(&snapshot.buckets, LENGTH).sums.requests.count > 200);
 }
 
 /// Records of an empty run.
