@@ -30,11 +30,11 @@ fn tree(stacks: &Stacks) -> Tree {
         let route = state.route.as_deref().unwrap_or("requests");
         let mut add = |frames: &mut dyn Iterator<Item = &Frame>, micros: f64| {
             root.micros += micros;
-            let mut place = root.child(route, None, micros);
-            place = place.child(state.state.words(), Some(state.state), micros);
+            let mut at = root.child(route, None, micros);
+            at = at.child(state.state.words(), Some(state.state), micros);
             for frame in frames {
-                place = place.child(&frame.text(), Some(state.state), micros);
-                place.is_kernel = frame.place == Place::Kernel;
+                at = at.child(&frame.text(), Some(state.state), micros);
+                at.is_kernel = frame.place == Place::Kernel;
             }
         };
         for hot in &state.stacks {

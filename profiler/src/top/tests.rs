@@ -84,10 +84,10 @@ fn colours(buffer: &Buffer) -> String {
         map += letters.collect::<String>().trim_end();
         map.push('\n');
     }
-    for (letter, (ink, ground, modifier)) in LETTERS.chars().zip(&looks).skip(1) {
-        map += &format!("{letter}: {ink:?} on {ground:?} {modifier:?}\n");
-    }
-    map
+    let told = LETTERS.chars().zip(&looks).skip(1);
+    let told = told
+        .map(|(letter, (ink, ground, modifier))| format!("{letter}: {ink:?} on {ground:?} {modifier:?}\n"));
+    map + &told.collect::<String>()
 }
 
 /// Every depth of colour, on dark and on light.

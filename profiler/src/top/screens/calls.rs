@@ -102,9 +102,9 @@ pub fn draw(view: &View, canvas: &mut Canvas) -> Rows {
     let rows = Rows::new(calls.len(), top + 1, room, view.chosen);
     for (y, (place, call)) in (top + 1..room).zip(calls.iter().enumerate().skip(rows.first)) {
         let style = if place == view.chosen { canvas.theme.chosen() } else { canvas.theme.plain() };
-        let mut texts = vec![name(call)];
-        texts.extend(figures.iter().map(|(.., of)| of(call, view)));
-        canvas.cells(y, &columns, &texts, style);
+        let mut row = vec![name(call)];
+        row.extend(figures.iter().map(|(.., of)| of(call, view)));
+        canvas.cells(y, &columns, &row, style);
     }
     match calls.get(view.chosen.min(calls.len().saturating_sub(1))) {
         Some(call) => chosen(call, &mut canvas.part(0, room, width, height.saturating_sub(room))),
