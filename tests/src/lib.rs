@@ -30,8 +30,8 @@ pub use exact::measure;
 pub use guard::{Guard, Signal, wait_until};
 pub use own::TestServer;
 pub use real::{
-    Executor, Mpm, NodeApp, Pgbench, Postgres, RealServer, RedisBenchmark, apache, gunicorn, java, nginx,
-    node, postgres, redis,
+    Executor, Mpm, NodeApp, Pgbench, Postgres, RealServer, RedisBenchmark, Written, apache, caused, gunicorn,
+    java, nginx, node, postgres, redis,
 };
 pub use report::{Breakdown, Finding, Gain, Group, Latency, Model, Report, STATES, ThreadUsage};
 pub use rules::{Serial, kernel_test, skip};
