@@ -93,6 +93,28 @@ pub enum Timeout {
     Timespec(usize),
     /// A pointer to a `timeval`; null: for ever.
     Timeval(usize),
+    /// A pointer to a `timespec`, the moment until which is waited; null: for ever.
+    Until(usize),
+}
+
+/// What of a futex operation says which one it is; the rest are flags (`linux/futex.h`).
+const FUTEX_CMD_MASK: u64 = 0x7f;
+/// `FUTEX_CLOCK_REALTIME`
+const FUTEX_CLOCK_REALTIME: u64 = 256;
+
+/// How a wait on a futex with this operation has its time-out. That by the wall clock is not told: the programs do not know that clock.
+#[inline]
+pub const fn futex_timeout(operation: u64) -> Timeout {
+    const WAIT: u64 = 0;
+    const WAIT_BITSET: u64 = 9;
+    const WAIT_REQUEUE_PI: u64 = 11;
+    const LOCK_PI2: u64 = 13;
+    let realtime = operation & FUTEX_CLOCK_REALTIME != 0;
+    match operation & FUTEX_CMD_MASK {
+        WAIT => Timeout::Timespec(3),
+        WAIT_BITSET | WAIT_REQUEUE_PI | LOCK_PI2 if !realtime => Timeout::Until(3),
+        _ => Timeout::None,
+    }
 }
 
 /// Where a call that waits for events has its time-out.

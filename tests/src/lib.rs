@@ -32,8 +32,8 @@ pub use guard::{Guard, Signal, wait_until};
 pub use own::TestServer;
 pub use prometheus::{Prometheus, Series};
 pub use real::{
-    Executor, Mpm, NodeApp, Pgbench, Postgres, RealServer, RedisBenchmark, apache, gunicorn, java, nginx,
-    node, postgres, redis,
+    Executor, Mpm, NodeApp, Pgbench, Postgres, RealServer, RedisBenchmark, Written, apache, caused, gunicorn,
+    java, nginx, node, postgres, redis,
 };
 pub use report::{Breakdown, Finding, Gain, Group, Latency, Model, Report, STATES, ThreadUsage};
 pub use rules::{Serial, kernel_test, skip};

@@ -70,11 +70,11 @@ pub struct OffCpu {
     pub waited: u64,
     /// First three arguments of the system call that it was in.
     pub args: [u64; 3],
-    /// Time-out of a wait (poll, epoll, select) in nanoseconds; negative: none.
+    /// Time-out of a wait (poll, epoll, select, futex) in nanoseconds; negative: none, or one by the wall clock.
     pub timeout: i64,
     /// The socket's address for [`file_kind::SOCKET`], the inode's number for other files; else 0.
     pub object: u64,
-    /// Thread that woke it, when that is a thread of the target; else 0.
+    /// Thread that woke it, when that is a thread of the target; else 0, also where its time-out did.
     pub waker_tid: u32,
     /// Process of the waker.
     pub waker_pid: u32,

@@ -24,6 +24,9 @@ use crate::{
     task::{Registers, Task, ThreadState},
 };
 
+/// A thread is on its way to sleep before it has left the CPU: so much earlier than its time-out after that, in nanoseconds, its timer may end.
+const TIMER_EARLY: u64 = 50_000;
+
 #[btf_tracepoint(function = "sched_switch")]
 fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     let previous = Task(ctx.arg::<*const u8>(1));
@@ -103,10 +106,15 @@ pub fn waits_in(task: Task, thread: &mut ThreadState, voluntary: bool) {
     }
 }
 
-/// Time-out of a wait for events in nanoseconds, -1 for none.
+/// Time-out of a wait for events or on a futex in nanoseconds, -1 for none.
 #[inline(always)]
 fn timeout(registers: Registers, number: i32) -> i64 {
-    match syscalls::timeout(number) {
+    let given = if number == syscalls::FUTEX {
+        syscalls::futex_timeout(registers.arg1())
+    } else {
+        syscalls::timeout(number)
+    };
+    match given {
         Timeout::None => -1,
         Timeout::Millis(argument) => {
             let millis = registers.arg(argument) as i32;
@@ -119,6 +127,14 @@ fn timeout(registers: Registers, number: i32) -> i64 {
         Timeout::Timeval(argument) => match peek_user::<[i64; 2]>(registers.arg(argument)) {
             Some([seconds, micros]) => {
                 seconds.wrapping_mul(1_000_000_000).wrapping_add(micros.wrapping_mul(1_000))
+            }
+            None => -1,
+        },
+        Timeout::Until(argument) => match peek_user::<[i64; 2]>(registers.arg(argument)) {
+            Some([seconds, nanos]) => {
+                let until = seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos);
+                // One that is over before the thread has left is none.
+                until.wrapping_sub(unsafe { bpf_ktime_get_ns() } as i64).max(0)
             }
             None => -1,
         },
@@ -184,7 +200,10 @@ pub fn interval(task: Task, thread: &mut ThreadState, now: u64, more_flags: u8) 
         0
     };
     let queued = if thread.queued >= thread.left { thread.queued } else { woken };
-    let known = thread.woken >= thread.left;
+    // The timer's interrupt comes in the context of whichever thread runs, and that has woken nobody.
+    let by_timer = thread.timeout >= 0
+        && thread.woken.wrapping_sub(thread.left).wrapping_add(TIMER_EARLY) >= thread.timeout as u64;
+    let known = thread.woken >= thread.left && !by_timer;
     OffCpu {
         header: header::<OffCpu>(kind::OFF_CPU, now, task, thread),
         left: thread.left,

@@ -48,7 +48,9 @@ impl RequestClock {
             thread.queued(ready, at);
             thread.held_since = Some(ready);
             thread.idle = Some(ready);
-            thread.timer = timer(interval.timeout, left, ready);
+            // A wait on a futex is for a thread, whatever it has for a time-out.
+            thread.timer =
+                if interval.syscall == call::FUTEX { None } else { timer(interval.timeout, left, ready) };
             if matches!(wait, Wait::State(_)) {
                 thread.idle_place = Some(place);
             }

@@ -3,6 +3,7 @@
 //! A function that starts one returns `None`, said aloud, where the server is not installed.
 
 mod apache;
+mod caused;
 mod java;
 mod nginx;
 mod node;
@@ -26,6 +27,7 @@ use crate::rules::skip;
 use crate::settings::patience;
 
 pub use apache::{Mpm, apache};
+pub use caused::{Written, caused};
 pub use java::{Executor, java};
 pub use nginx::nginx;
 pub use node::{NodeApp, node};
@@ -90,6 +92,12 @@ impl RealServer {
 
 fn scratch() -> TempDir {
     tempfile::tempdir().expect("making a temporary directory")
+}
+
+/// A folder on the disk that has the build: that for temporary files may be memory.
+fn scratch_on_disk() -> TempDir {
+    let own = env::current_exe().expect("knowing where the test program is");
+    tempfile::tempdir_in(own.parent().expect("a program lies in a folder")).expect("making a folder")
 }
 
 /// A folder that a server may enter which has given up the rights of root.

@@ -1,0 +1,57 @@
+//! Small servers in several languages, each with one cause planted into it, or with none.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{RealServer, free_port, on_path, scratch_on_disk, write};
+
+/// In what a server is written, and so how it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Python's `ThreadingHTTPServer`: a thread for each connection, under the interpreter's lock.
+    Python,
+    /// C: a thread for each connection.
+    C,
+    /// Java's `HttpServer` on a pool of so many threads.
+    Java(u16),
+    /// Node.js: one event loop.
+    Node,
+}
+
+/// Starts a server with this cause, as its source names it. `None`, said aloud, where its language is not installed.
+pub fn caused(written: Written, cause: &str) -> Option<RealServer> {
+    let (dir, port) = (scratch_on_disk(), free_port());
+    let mut command = match written {
+        Written::Python => script(dir.path(), "python3", &[], "server.py", include_str!("server.py")),
+        Written::Node => script(dir.path(), "node", &[], "server.js", include_str!("server.js")),
+        // Head and body are two writes, and Java 17 leaves Nagle's algorithm on: 40 ms for each request.
+        Written::Java(_) => {
+            let options = ["-Dsun.net.httpserver.nodelay=true"];
+            script(dir.path(), "java", &options, "Server.java", include_str!("Server.java"))
+        }
+        Written::C => compiled(dir.path()),
+    }?;
+    command.arg(port.to_string()).arg(cause).arg(dir.path());
+    if let Written::Java(threads) = written {
+        command.arg(threads.to_string());
+    }
+    Some(RealServer::start_http(&mut command, port, dir))
+}
+
+fn script(dir: &Path, interpreter: &str, options: &[&str], name: &str, source: &str) -> Option<Command> {
+    let program = on_path(interpreter)?;
+    let path = dir.join(name);
+    write(&path, source);
+    let mut command = Command::new(program);
+    command.args(options).arg(path);
+    Some(command)
+}
+
+fn compiled(dir: &Path) -> Option<Command> {
+    let compiler = on_path("gcc")?;
+    let (source, program) = (dir.join("server.c"), dir.join("server"));
+    write(&source, include_str!("server.c"));
+    let status = Command::new(compiler).args(["-O2", "-pthread", "-o"]).arg(&program).arg(&source).status();
+    assert!(status.is_ok_and(|status| status.success()), "compiling {}", source.display());
+    Some(Command::new(program))
+}

@@ -1,0 +1,39 @@
+"""A server with a thread for each connection and one planted cause: `server.py PORT CAUSE FOLDER`."""
+
+import fcntl
+import http.server
+import subprocess
+import sys
+import time
+
+PORT, CAUSE, FOLDER = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+
+
+def work():
+    if CAUSE == "flock":
+        with open(FOLDER + "/lock", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            time.sleep(0.004)
+    elif CAUSE == "sleep":
+        time.sleep(0.004)
+    elif CAUSE == "spawn":
+        subprocess.run(["/bin/sh", "-c", "true"], check=True)
+    elif CAUSE == "burn":
+        end = time.thread_time() + 0.005
+        while time.thread_time() < end:
+            pass
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    body = b"x" * 4_000_000 if CAUSE == "big" else b"ok\n"
+
+    def do_GET(self):
+        work()
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.body) + self.body)
+
+    def log_message(self, *_):
+        pass
+
+
+http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
