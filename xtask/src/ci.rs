@@ -4,17 +4,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::{ebpf, fuzz, process, setup, tree};
+use crate::{ebpf, process, setup, tree};
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 6] = [
     ("setup", || setup::run(&setup::Args::default())),
     ("fmt", || cargo(&["fmt", "--all", "--check"])),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
     ("ebpf --check", || ebpf::run(&ebpf::Args { check: true })),
     ("deny", || cargo(&["deny", "check", "licenses", "bans", "sources"])),
-    ("fuzz", || fuzz::run(&fuzz::Args::briefly())),
     ("test", test),
 ];
 

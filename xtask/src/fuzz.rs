@@ -18,9 +18,6 @@ const PATIENCE: u32 = 20;
 /// Bytes of an input.
 const LONGEST: u32 = 32 << 10;
 
-/// Seconds for each in the continuous integration.
-const BRIEFLY: u32 = 5;
-
 #[derive(clap::Args)]
 pub struct Args {
     /// The readers [default: all of them]
@@ -31,13 +28,6 @@ pub struct Args {
     /// Write the seeds anew instead, as the formats are now
     #[arg(long)]
     seeds: bool,
-}
-
-impl Args {
-    /// All of them, for a short time.
-    pub fn briefly() -> Self {
-        Self { targets: Vec::new(), seconds: BRIEFLY, seeds: false }
-    }
 }
 
 /// Builds the targets and feeds them.
