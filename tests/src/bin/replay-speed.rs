@@ -133,7 +133,7 @@ fn clock(blocks: &[Block]) {
     for block in blocks {
         for (_, record) in records(&block.content) {
             let mut event = decode(record, &mut routes).expect("a record");
-            gaps.check(&mut event);
+            let _known = gaps.check(&mut event);
             traces.number(&mut event, &mut ());
             order.push(event);
             while let Some(event) = order.pop() {

@@ -183,7 +183,11 @@ fn the_end_is_what_a_report_counts() {
     let live = shown::picture(&Snapshot::default(), &mut pipeline, BEGAN.plus(LENGTH));
 
     let requests = |snapshot: &Snapshot| -> Vec<_> {
-        snapshot.buckets.iter().map(|bucket| (bucket.number, bucket.sums.requests, bucket.sums.switches)).collect()
+        snapshot
+            .buckets
+            .iter()
+            .map(|bucket| (bucket.number, bucket.sums.requests, bucket.sums.switches))
+            .collect()
     };
     assert_eq!(requests(&shown), requests(&live));
     let all = Span::of(&shown.buckets, LENGTH).sums.requests;
