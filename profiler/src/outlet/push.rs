@@ -280,24 +280,27 @@ mod tests {
         (0..count).map(one).collect()
     }
 
-    /// Takes one message after the other and answers with this status; the paths and bodies.
-    fn receiver(listener: TcpListener, status: &'static str) -> thread::JoinHandle<Vec<(String, Vec<u8>)>> {
+    /// A path, and what was posted to it.
+    type Posted = (String, Vec<u8>);
+
+    /// Takes messages and answers with this status, until a connection says nothing.
+    fn receiver(listener: TcpListener, status: &'static str) -> thread::JoinHandle<Vec<Posted>> {
         thread::spawn(move || {
-            let mut taken = Vec::new();
-            listener.set_nonblocking(false).unwrap();
+            let taken = Arc::new(Mutex::new(Vec::new()));
             while let Ok((stream, _)) = listener.accept() {
-                if !converse(stream, status, &mut taken) {
+                if stream.peek(&mut [0]).is_ok_and(|read| read == 0) {
                     break;
                 }
+                let taken = Arc::clone(&taken);
+                thread::spawn(move || converse(stream, status, &taken));
             }
-            taken
+            std::mem::take(&mut *taken.lock().unwrap())
         })
     }
 
-    /// Whether there may be more: a connection that says nothing ends it.
-    fn converse(stream: TcpStream, status: &str, taken: &mut Vec<(String, Vec<u8>)>) -> bool {
+    /// Each signal keeps a connection of its own.
+    fn converse(stream: TcpStream, status: &str, taken: &Mutex<Vec<Posted>>) {
         let mut input = BufReader::new(stream);
-        let mut said = false;
         loop {
             let (mut first, mut line, mut length) = (String::new(), String::new(), 0);
             while input.read_line(&mut line).is_ok_and(|read| read > 0) && line != "\r\n" {
@@ -310,12 +313,11 @@ mod tests {
                 line.clear();
             }
             if first.is_empty() {
-                return said;
+                return;
             }
-            said = true;
             let mut body = vec![0; length];
             input.read_exact(&mut body).unwrap();
-            taken.push((first.split(' ').nth(1).unwrap_or_default().to_owned(), body));
+            taken.lock().unwrap().push((first.split(' ').nth(1).unwrap_or_default().to_owned(), body));
             let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
             input.get_mut().write_all(answer.as_bytes()).unwrap();
         }
