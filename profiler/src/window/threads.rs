@@ -34,6 +34,8 @@ pub struct Usage {
     pub run_queue: u64,
     running: Option<Ns>,
     counted: Option<Counted>,
+    /// When it left the CPU, if that was told before it came back.
+    open: Option<Ns>,
 }
 
 /// The kernel's own counts of a thread, as its records carry them.
@@ -115,6 +117,7 @@ impl Threads {
             pid: usage.pid,
             name: usage.name.clone(),
             running: usage.running,
+            open: usage.open,
             counted: usage.counted.map(|counted| Counted {
                 ran_first: counted.ran,
                 waited_first: counted.waited,
@@ -133,7 +136,8 @@ impl Threads {
         let (left, open) = (Ns(interval.left), interval.flags & off_cpu::OPEN != 0);
         // A thread of which nothing was told ran from the beginning of the window, or it could not have left the CPU in it.
         let clipped = interval.flags & (off_cpu::CLIPPED | off_cpu::BORN) != 0;
-        if !clipped {
+        let told_open = std::mem::replace(&mut usage.open, open.then_some(left)) == Some(left);
+        if !clipped && !told_open {
             let since = usage.running.unwrap_or(begin).max(begin);
             self.running.add(since, left);
             self.running_over_time.add(since, left);
@@ -285,6 +289,25 @@ mod tests {
         seen.sort_unstable();
         assert_eq!(seen, [(Tid(7), 9, 2), (Tid(7), 29, 1), (Tid(7), 39, 2)]);
         assert_eq!(threads.created(), 2);
+    }
+
+    /// At the end of a run, intervals are told that are still open; those of threads that come back before the programs are gone are told again.
+    #[test]
+    fn an_interval_that_was_told_open_counts_once() {
+        let mut threads = Threads::new(Ns(0));
+        let away = |left, flags| OffCpu {
+            left,
+            woken: left + 5,
+            flags: flags | off_cpu::VOLUNTARY,
+            ..OffCpu::default()
+        };
+        threads.off_cpu(&event(20), &away(10, off_cpu::CLIPPED));
+        threads.off_cpu(&event(40), &away(30, off_cpu::OPEN));
+        threads.off_cpu(&event(50), &away(30, 0));
+        threads.close(Ns(60));
+        let (mean, _) = threads.running().mean_and_max(Ns(0), Ns(60));
+        assert!((mean * 60.0 - 20.0).abs() < 1e-9, "from 20 to 30 and from 50 on, not {mean}");
+        assert_eq!(threads.total().voluntary, 1);
     }
 
     /// A thread for each request, for hours: each counts, and memory stays what it is.
