@@ -1,6 +1,7 @@
 //! What is recorded says the same as what was watched, whatever ended the recording, and to whoever can read the file.
 
 use std::fs::{self, Permissions};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use whywait_tests::{
-    Client, DemoServer, Load, Signal, User, Whywait, kernel_test, patience, wait_until, whywait_command,
+    Client, DemoServer, Load, Signal, User, Whywait, demo_servers_path, kernel_test, patience, wait_until,
+    whywait_command,
 };
 
 /// A directory that others may read.
@@ -85,6 +87,45 @@ fn the_same_bytes_give_the_same_answer_to_a_user_without_privileges() {
         let replayed = report(&user, &file);
         assert_same(&live.raw, &replayed);
         assert_eq!(replayed["missing"], Value::Array(Vec::new()));
+    }
+}
+
+/// A command is recorded from its first instruction; of the file everything is said, and written, to a user who may do nothing but read it.
+#[test]
+fn everything_is_made_of_a_recording_without_a_privilege() {
+    let Some(_serial) = kernel_test() else { return };
+    let (dir, user, out) = (open_dir(), User::new(), open_dir());
+    fs::set_permissions(out.path(), Permissions::from_mode(0o777)).expect("opening a directory to all");
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+    let (file, port) = (dir.path().join("f"), free.port().to_string());
+    let server = [text(demo_servers_path()), "serve", "thread-pool", "--port", &port];
+    let recording = Whywait::attach(&[&["record", "-o", text(&file), "--"][..], &server].concat());
+    assert!(wait_until(Duration::from_secs(10), || TcpStream::connect(free).is_ok()), "the server comes up");
+    let url = |path| format!("http://{free}{path}");
+    let load = Load::new(url("/plaintext"), 150, 2).connections(4).close().and(url("/lock?us=2000"));
+    let answered = load.run().requests;
+    recording.signal(Signal::INT);
+    let ended = recording.end(Duration::from_secs(5));
+    assert!(ended.status.success(), "recording: {}", ended.stderr);
+    assert_eq!(report(&user, &file)["requests"]["count"].as_u64(), Some(answered));
+
+    let made = |args: &[&str], name: &str| {
+        let path = out.path().join(name);
+        let args: Vec<&str> = args.iter().map(|arg| if *arg == "OUT" { text(&path) } else { arg }).collect();
+        let output = user.command(&[], &args).output().expect("starting whywait");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?} ended with {}: {errors}", output.status);
+        let written = !name.is_empty() && (path.is_dir() || path.metadata().is_ok_and(|file| file.len() > 0));
+        assert!(written || !output.stdout.is_empty(), "{args:?} says nothing");
+    };
+    let f = text(&file);
+    made(&["report", f], "");
+    made(&["report", f, "--html", "OUT"], "page.html");
+    made(&["compare", f, f], "");
+    made(&["compare", f, f, "--json"], "");
+    made(&["compare", f, f, "--html", "OUT"], "compared.html");
+    for format in ["perfetto", "firefox", "pprof", "folded", "svg", "parquet", "csv", "jsonl", "otlp"] {
+        made(&["export", f, "--to", format, "-o", "OUT"], format);
     }
 }
 

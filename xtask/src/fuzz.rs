@@ -25,6 +25,9 @@ pub struct Args {
     /// For how long each of them is fed
     #[arg(long, default_value_t = 60)]
     seconds: u32,
+    /// What chance goes by: the same number, the same inputs, as far as the time allows [default: another each time]
+    #[arg(long)]
+    chance: Option<u32>,
     /// Write the seeds anew instead, as the formats are now
     #[arg(long)]
     seeds: bool,
@@ -45,13 +48,13 @@ pub fn run(args: &Args) -> Result<()> {
     let wanted = if args.targets.is_empty() { &known } else { &args.targets };
     process::run(cargo_fuzz().args(["fuzz", "build", "--fuzz-dir", "tests/fuzz"]))?;
     for target in wanted {
-        feed(target, args.seconds)?;
+        feed(target, args)?;
     }
     Ok(())
 }
 
 /// Feeds one for some seconds, from its seeds and what earlier runs came upon.
-fn feed(target: &str, seconds: u32) -> Result<()> {
+fn feed(target: &str, Args { seconds, chance, .. }: &Args) -> Result<()> {
     println!("fuzz: {target}, for {seconds} s");
     let folder = folder();
     let found = folder.join("corpus").join(target);
@@ -62,6 +65,8 @@ fn feed(target: &str, seconds: u32) -> Result<()> {
     fs::create_dir_all(&crash).with_context(|| format!("cannot make {}", crash.display()))?;
     command.arg(format!("-artifact_prefix={}/", crash.display())).args([
         format!("-max_total_time={seconds}"),
+        // libFuzzer takes 0 for "any".
+        format!("-seed={}", chance.unwrap_or(0)),
         format!("-timeout={PATIENCE}"),
         format!("-rss_limit_mb={}", MEMORY.0),
         format!("-malloc_limit_mb={}", MEMORY.1),

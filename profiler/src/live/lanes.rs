@@ -113,7 +113,13 @@ impl Lane {
         if self.cells.is_empty() {
             self.first = number;
         }
-        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let mut place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        if place >= self.cells.len() + KEPT {
+            // All that there is will be too old: cells for the time between are not made first.
+            self.cells.clear();
+            self.first = number.saturating_sub(u32::try_from(KEPT).unwrap_or(0) - 1);
+            place = usize::try_from(number - self.first).ok()?;
+        }
         while self.cells.len() <= place {
             self.cells.push_back(Cell::default());
         }
@@ -155,5 +161,23 @@ impl Lane {
     /// Bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
         self.cells.capacity() * size_of::<Cell>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thread that was not heard of for a year has its last minutes, and no more.
+    #[test]
+    fn a_leap_in_time_takes_no_memory() {
+        let mut lane = Lane::default();
+        lane.count(0, Count::Woken);
+        let far = u64::from(u32::MAX - 5) * LENGTH;
+        lane.count(far, Count::Woke);
+        lane.count(far - LENGTH, Count::Woken);
+        assert!(lane.bytes() <= 2 * KEPT * size_of::<Cell>(), "{} bytes", lane.bytes());
+        let cells = [u32::MAX - 6, u32::MAX - 5].map(|number| lane.cell(number));
+        assert_eq!((cells[0].woken, cells[1].woke, lane.cell(0).woken), (1, 1, 0));
     }
 }

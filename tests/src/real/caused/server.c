@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BIG 4000000
+#define BIG 1000000
 #define MAPPED (128u << 20)
 #define PAGE 4096u
 
@@ -80,11 +80,12 @@ static void work(unsigned *seed, int file) {
 }
 
 static void *serve(void *argument) {
-    int client = (int)(long)argument, one = 1, file = file_of_thread();
+    int client = (int)(long)argument, one = 1, small = 64 << 10, file = file_of_thread();
     unsigned seed = client * 7919;
     size_t length = is("big") ? BIG : 3;
     char request[4096], head[128];
     setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (is("big")) setsockopt(client, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     while (read(client, request, sizeof request) > 0) {
         work(&seed, file);
         int head_length = snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", length);

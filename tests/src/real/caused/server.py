@@ -2,6 +2,7 @@
 
 import fcntl
 import http.server
+import socket
 import subprocess
 import sys
 import time
@@ -26,7 +27,12 @@ def work():
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    body = b"x" * 4_000_000 if CAUSE == "big" else b"ok\n"
+    body = b"x" * 1_000_000 if CAUSE == "big" else b"ok\n"
+
+    def setup(self):
+        super().setup()
+        if CAUSE == "big":
+            self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
 
     def do_GET(self):
         work()
