@@ -113,7 +113,7 @@ fn locks() {
 #[test]
 fn the_interpreters_lock() {
     let Some(_serial) = measuring() else { return };
-    named(Python, "burn", clients(4), "gil_contention");
+    named(Python, "burn", clients(8), "gil_contention");
     not_named(Python, "burn", clients(1), &["gil_contention"]);
     not_named(C, "burn", clients(4), &["gil_contention", "lock_contention"]);
 }

@@ -64,7 +64,8 @@ static void work(unsigned *seed, int file) {
         }
     } else if (is("sync") || is("write")) {
         static char block[256 << 10];
-        if (pwrite(file, block, sizeof block, 0) != sizeof block) abort();
+        for (int turn = 0; turn < 16; turn++)
+            if (pwrite(file, block, sizeof block, turn * sizeof block) != sizeof block) abort();
         if (is("sync")) fdatasync(file);
     } else if (is("threads")) {
         for (int turn = 0; turn < 8; turn++) {
