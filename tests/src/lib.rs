@@ -36,10 +36,10 @@ pub use real::{
     java, nginx, node, postgres, redis,
 };
 pub use report::{Breakdown, Finding, Gain, Group, Latency, Model, Report, STATES, ThreadUsage};
-pub use rules::{Serial, kernel_test, skip};
+pub use rules::{Serial, kernel_test, measuring_test, skip};
 pub use screen::Screen;
 pub use settings::{patience, requests, slow, socket_tracepoints};
 pub use threads::{SchedTimes, Switches, sched_times, stolen_us, switches, thread_ids};
-pub use user::{Cap, User, cap_set, credentials};
+pub use user::{Cap, User, cap_set, credentials, open_dir};
 pub use venv::install as install_python;
 pub use whywait::{Ended, Whywait, whywait_command};

@@ -5,6 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
+use crate::settings::slow;
+
 /// Held for the length of a test: two loads at a time would measure each other.
 #[derive(Debug)]
 pub struct Serial {
@@ -32,6 +34,15 @@ pub fn kernel_test() -> Option<Serial> {
         .unwrap_or_else(|error| panic!("cannot open {}: {error}", path.display()));
     lock.lock().expect("waiting for the other tests");
     Some(Serial { _lock: lock })
+}
+
+/// The same for tests whose times must mean something, of which this is the group.
+pub fn measuring_test(group: &str) -> Option<Serial> {
+    if slow() {
+        skip(group, "times on an emulated machine say nothing");
+        return None;
+    }
+    kernel_test()
 }
 
 /// Says that a test cannot run. Under `CI` that is a failure, unless `WHYWAIT_TEST_ALLOW_SKIP` (groups, separated by commas)

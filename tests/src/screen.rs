@@ -3,6 +3,7 @@
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use crate::binaries::whywait;
 use crate::guard::wait_until;
 use crate::rules::skip;
 use crate::settings::patience;
@@ -61,6 +62,11 @@ impl Screen {
     pub fn command(&self, command: &str) {
         self.tmux(&["send-keys", "-l", command]);
         self.key("Enter");
+    }
+
+    /// Starts the dashboard, `whywait top ARGS`.
+    pub fn top(&self, args: &str) {
+        self.command(&format!("{} top {args}", whywait().display()));
     }
 
     /// Makes it larger or smaller.

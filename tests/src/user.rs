@@ -47,6 +47,13 @@ pub fn cap_set(caps: &[Cap]) -> u64 {
     caps.iter().fold(0, |set, cap| set | 1 << *cap as u64)
 }
 
+/// A directory that other users may enter and read.
+pub fn open_dir() -> TempDir {
+    let dir = tempfile::tempdir().expect("making a directory");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("opening a directory to all");
+    dir
+}
+
 /// A directory of that user's, with a copy of whywait that the user may execute: the build directory may be closed to others.
 #[derive(Debug)]
 pub struct User {

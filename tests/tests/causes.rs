@@ -10,23 +10,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use whywait_tests::Written::{C, Java, Node, Python};
-use whywait_tests::{Guard, Load, RealServer, Report, Whywait, Written, caused, kernel_test, skip, slow};
+use whywait_tests::{Guard, Load, RealServer, Report, Whywait, Written, caused, measuring_test};
 
 /// How long a server is watched.
 const WINDOW: Duration = Duration::from_secs(2);
 /// Tries of a case on a machine that is busy with something else.
 const TRIES: usize = 4;
-/// What may be said of any server on such a machine.
-const OF_THE_MACHINE: [&str; 2] = ["cpu_starved", "cpu_throttled"];
-
-/// Kernel tests whose times mean something.
-fn measuring() -> Option<whywait_tests::Serial> {
-    if slow() {
-        skip("causes", "times on an emulated machine say nothing");
-        return None;
-    }
-    kernel_test()
-}
 
 /// So many clients that each send the next request when the last is answered.
 fn clients(count: u16) -> impl Fn(&RealServer) {
@@ -101,7 +90,7 @@ const ANYTHING: [&str; 14] = [
 /// A mutex, a file's lock and a monitor; who only sleeps holds none.
 #[test]
 fn locks() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("causes") else { return };
     named(C, "mutex", clients(6), "lock_contention");
     named(Python, "flock", clients(6), "lock_contention");
     named(Java(12), "monitor", clients(6), "lock_contention");
@@ -112,7 +101,7 @@ fn locks() {
 /// Python threads that compute wait for the interpreter's lock; those of C that compute as much do not.
 #[test]
 fn the_interpreters_lock() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("causes") else { return };
     named(Python, "burn", clients(8), "gil_contention");
     not_named(Python, "burn", clients(1), &["gil_contention"]);
     not_named(C, "burn", clients(4), &["gil_contention", "lock_contention"]);
@@ -121,7 +110,7 @@ fn the_interpreters_lock() {
 /// More threads that compute than there are CPUs; one that computes is no crowd.
 #[test]
 fn crowds() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("causes") else { return };
     named(C, "burn", clients(32), "too_many_threads");
     named(Java(64), "burn", clients(48), "too_many_threads");
     not_named(C, "burn", clients(1), &["too_many_threads"]);
@@ -130,7 +119,7 @@ fn crowds() {
 /// `fdatasync` waits for the disk; a write that stays in memory does not.
 #[test]
 fn disks() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("causes") else { return };
     named(C, "sync", clients(2), "disk_slow");
     not_named(C, "write", clients(2), &["disk_slow"]);
 }
@@ -138,7 +127,7 @@ fn disks() {
 /// A client that reads slowly keeps the server in its write, of a large response; one that fits into the socket's buffer does not.
 #[test]
 fn clients_that_read_slowly() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("causes") else { return };
     for written in [C, Python] {
         named(written, "big", slow_readers, "slow_client");
         not_named(written, "none", slow_readers, &["slow_client"]);
@@ -182,7 +171,7 @@ fn read_slowly(stream: &mut TcpStream) {
 /// A process for each request, whatever starts it.
 #[test]
 fn processes() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("causes") else { return };
     named(Python, "spawn", clients(2), "process_churn");
     named(C, "spawn", clients(2), "process_churn");
     not_named(C, "threads", clients(2), &["process_churn"]);
@@ -191,7 +180,7 @@ fn processes() {
 /// Threads that live for a moment; a thread that lives for its connection is none of these.
 #[test]
 fn threads() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("causes") else { return };
     named(C, "threads", clients(2), "thread_churn");
     not_named(C, "none", clients(2), &["thread_churn"]);
 }
@@ -199,7 +188,7 @@ fn threads() {
 /// The loop of Node.js in one request's way; the same loop with a quick one.
 #[test]
 fn loops() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("causes") else { return };
     let mixed = |server: &RealServer| {
         let seconds = u32::try_from(WINDOW.as_secs()).expect("a short time");
         let quick = || server.url();
@@ -213,7 +202,7 @@ fn loops() {
 /// Two threads for 24 clients; with threads enough only the sleep is left.
 #[test]
 fn pools() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("causes") else { return };
     named(Java(2), "sleep", clients(24), "workers_exhausted");
     named(Java(32), "sleep", clients(24), "sleeping");
 }
@@ -221,7 +210,7 @@ fn pools() {
 /// Somebody else computes on every CPU; a server that computes alone has itself to blame.
 #[test]
 fn neighbours() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("causes") else { return };
     let crowded = |server: &RealServer| {
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         let burn = || {
@@ -233,6 +222,6 @@ fn neighbours() {
         drop(neighbours);
     };
     for written in [C, Python] {
-        named(written, "burn", crowded, OF_THE_MACHINE[0]);
+        named(written, "burn", crowded, "cpu_starved");
     }
 }

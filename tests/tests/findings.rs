@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use whywait_tests::{DemoServer, Finding, Load, Report, Whywait, kernel_test, skip, slow};
+use whywait_tests::{DemoServer, Finding, Load, Report, Whywait, measuring_test};
 
 /// Seconds of load for each case.
 const SECONDS: u32 = 2;
@@ -60,15 +60,6 @@ fn of_the_machine(finding: &Finding) -> bool {
     OF_THE_MACHINE.contains(&finding.id.as_str())
 }
 
-/// Kernel tests whose times mean something.
-fn measuring() -> Option<whywait_tests::Serial> {
-    if slow() {
-        skip("findings", "times on an emulated machine say nothing");
-        return None;
-    }
-    kernel_test()
-}
-
 fn one(path: &str, rate: u32, connections: u16) -> impl Fn(&DemoServer) -> Load {
     let path = path.to_owned();
     move |server| Load::new(server.url(&path), rate, SECONDS).connections(connections)
@@ -76,7 +67,7 @@ fn one(path: &str, rate: u32, connections: u16) -> impl Fn(&DemoServer) -> Load 
 
 #[test]
 fn a_slow_service_is_named_with_its_address() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("findings") else { return };
     let upstream = DemoServer::upstream();
     let address = upstream.address().to_string();
     let args = ["--upstream", &address];
@@ -89,7 +80,7 @@ fn a_slow_service_is_named_with_its_address() {
 
 #[test]
 fn a_sleep_is_named() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("findings") else { return };
     for model in ["thread-per-connection", "prefork"] {
         expect(model, &[], one("/sleep?ms=20", 40, 2), Some("sleeping"));
     }
@@ -97,7 +88,7 @@ fn a_sleep_is_named() {
 
 #[test]
 fn too_few_workers_are_named_with_what_keeps_them() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("findings") else { return };
     let many =
         |server: &DemoServer| Load::new(server.url("/sleep?ms=20"), 160, SECONDS).connections(16).close();
     for (model, args) in [("thread-pool", ["--threads", "2"]), ("prefork", ["--workers", "2"])] {
@@ -110,7 +101,7 @@ fn too_few_workers_are_named_with_what_keeps_them() {
 
 #[test]
 fn what_keeps_an_event_loop_is_named() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("findings") else { return };
     let mixed = |server: &DemoServer| {
         // Few enough that most of the slowest tenth are quick ones that had to wait.
         let quick = || server.url("/plaintext");
@@ -125,7 +116,7 @@ fn what_keeps_an_event_loop_is_named() {
 
 #[test]
 fn computing_is_named() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("findings") else { return };
     for model in ["thread-per-connection", "async"] {
         expect(model, &[], one("/cpu?us=15000", 30, 1), Some("cpu_bound"));
     }
@@ -133,7 +124,7 @@ fn computing_is_named() {
 
 #[test]
 fn a_lock_is_named() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("findings") else { return };
     for model in ["thread-per-connection", "thread-pool"] {
         expect(model, &[], one("/lock?us=15000", 40, 2), Some("lock_contention"));
     }
@@ -141,7 +132,7 @@ fn a_lock_is_named() {
 
 #[test]
 fn a_healthy_server_has_no_finding() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("findings") else { return };
     for model in ["event-loop", "thread-pool", "async", "prefork", "green-threads"] {
         // A worker for each kept connection, in the models that need one.
         expect(model, &["--workers", "4", "--threads", "4"], one("/json", 300, 4), None);
@@ -153,7 +144,7 @@ fn a_healthy_server_has_no_finding() {
 /// What a finding says would be without its cause, against the same load on a server without it.
 #[test]
 fn what_would_help_comes_true() {
-    let Some(_serial) = measuring() else { return };
+    let Some(_serial) = measuring_test("findings") else { return };
     let sleeps =
         |server: &DemoServer| Load::new(server.url("/sleep?ms=20"), 150, SECONDS).connections(16).close();
     gain(

@@ -7,18 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use tempfile::TempDir;
 use whywait_tests::{
-    Client, DemoServer, Load, Signal, User, Whywait, demo_servers_path, kernel_test, patience, wait_until,
-    whywait_command,
+    Client, DemoServer, Load, Signal, User, Whywait, demo_servers_path, kernel_test, open_dir, patience,
+    wait_until, whywait_command,
 };
-
-/// A directory that others may read.
-fn open_dir() -> TempDir {
-    let dir = tempfile::tempdir().expect("making a directory");
-    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("opening a directory to all");
-    dir
-}
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("a path in text")

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use whywait_tests::{DemoServer, Load, Screen, Signal, User, Whywait, kernel_test, whywait_command};
+use whywait_tests::{
+    DemoServer, Load, Screen, Signal, User, Whywait, kernel_test, open_dir, whywait_command,
+};
 
 const SIZE: (u16, u16) = (120, 40);
 const SOON: Duration = Duration::from_secs(15);
@@ -23,13 +25,6 @@ fn record(dir: &TempDir) -> String {
     assert!(ended.status.success(), "recording: {}", ended.stderr);
     fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("opening the file to all");
     file
-}
-
-/// A directory that others may read.
-fn open_dir() -> TempDir {
-    let dir = tempfile::tempdir().expect("making a directory");
-    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("opening a directory to all");
-    dir
 }
 
 /// `whywait replay ARGS` by a user without capabilities, as a line for a shell.

@@ -22,11 +22,6 @@ fn lock_load(server: &DemoServer, seconds: u32) -> thread::JoinHandle<()> {
     })
 }
 
-fn start(screen: &Screen, args: &str) -> Instant {
-    screen.command(&format!("{} top {args}", whywait_path().display()));
-    Instant::now()
-}
-
 /// The answer comes by itself; every screen shows what it is for; any key can be pressed on any of them; sizes change; sleep and waking up;
 /// the end.
 #[test]
@@ -35,7 +30,8 @@ fn a_live_server_in_the_dashboard() {
     let Some(screen) = Screen::open("live", SIZE) else { return };
     let server = DemoServer::start("thread-pool", &[]);
     let load = lock_load(&server, 60);
-    let begun = start(&screen, &format!("-p {}", server.pid()));
+    screen.top(&format!("-p {}", server.pid()));
+    let begun = Instant::now();
     screen.wait_for("waiting for a lock", ANSWER);
     println!("the answer was there after {:?}", begun.elapsed());
     assert!(slow() || begun.elapsed() < ANSWER);
@@ -154,7 +150,7 @@ fn a_full_accept_queue_is_told() {
     let connect = || TcpStream::connect_timeout(&address, SOON).expect("connecting");
     // The kernel lets one more in than the limit says.
     let _waiting = [connect(), connect(), connect()];
-    start(&screen, &format!("-p {}", std::process::id()));
+    screen.top(&format!("-p {}", std::process::id()));
     screen.wait_for("No request was answered", ANSWER);
     screen.key("7");
     screen.wait_for("FULL 3 of 2", SOON);
@@ -174,7 +170,7 @@ fn the_target_ends_and_comes_back() {
     let Some(screen) = Screen::open("restart", SIZE) else { return };
     let server = DemoServer::start("thread-pool", &[]);
     let port = server.address().port();
-    start(&screen, &format!("--port {port}"));
+    screen.top(&format!("--port {port}"));
     screen.wait_for(&format!("port {port}"), ANSWER);
     screen.wait_for("No request was answered", SOON);
     server.kill();
@@ -194,7 +190,7 @@ fn a_signal_leaves_the_terminal_whole() {
     let server = DemoServer::start("event-loop", &[]);
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let Some(screen) = Screen::open("signal", SIZE) else { return };
-        start(&screen, &format!("-p {}", server.pid()));
+        screen.top(&format!("-p {}", server.pid()));
         screen.wait_for("No request was answered", ANSWER);
         let pid = rustix::process::Pid::from_raw(screen.child() as i32).expect("a process");
         rustix::process::kill_process(pid, signal).expect("signalling the dashboard");
@@ -215,7 +211,7 @@ fn a_panic_leaves_the_terminal_whole() {
 #[test]
 fn a_wrong_target_is_told_on_the_ordinary_screen() {
     let Some(screen) = Screen::open("wrong", SIZE) else { return };
-    start(&screen, "-p 4194304");
+    screen.top("-p 4194304");
     screen.wait_for("there is no process 4194304", ANSWER);
     screen.assert_whole();
 }

@@ -5,16 +5,12 @@ use std::time::Duration;
 
 use whywait_tests::{
     BpfKind, BpfObjects, Client, DemoServer, Screen, Signal, demo_servers_path, gunicorn, kernel_test,
-    wait_until, whywait_path,
+    wait_until,
 };
 
 const SIZE: (u16, u16) = (120, 40);
 const ANSWER: Duration = Duration::from_secs(15);
 const SOON: Duration = Duration::from_secs(10);
-
-fn top(screen: &Screen, args: &str) {
-    screen.command(&format!("{} top {args}", whywait_path().display()));
-}
 
 /// A wrapper that executes the server in its own place: the header has the server's name from then on, and the screen says it.
 #[test]
@@ -22,7 +18,7 @@ fn a_wrapper_executes_the_server() {
     let Some(_serial) = kernel_test() else { return };
     let Some(screen) = Screen::open("exec", SIZE) else { return };
     let server = demo_servers_path().display();
-    top(&screen, &format!("-- sh -c 'sleep 3; exec {server} serve thread-pool --port 0'"));
+    screen.top(&format!("-- sh -c 'sleep 3; exec {server} serve thread-pool --port 0'"));
     screen.wait_for("whywait sh (", ANSWER);
     screen.wait_for("executes demo-servers now", SOON);
     screen.wait_for("whywait demo-servers (", SOON);
@@ -37,7 +33,7 @@ fn the_server_goes_on_without_its_parent() {
     let Some(_serial) = kernel_test() else { return };
     let Some(screen) = Screen::open("daemon", SIZE) else { return };
     let server = demo_servers_path().display();
-    top(&screen, &format!("-- sh -c 'sleep 2; {server} serve event-loop --port 0 & sleep 3'"));
+    screen.top(&format!("-- sh -c 'sleep 2; {server} serve event-loop --port 0 & sleep 3'"));
     screen.wait_for("whywait sh (", ANSWER);
     screen.wait_for("goes on", SOON);
     screen.wait_for("whywait demo-servers (", SOON);
@@ -53,7 +49,7 @@ fn workers_are_replaced() {
     let Some(_serial) = kernel_test() else { return };
     let Some(screen) = Screen::open("reload", SIZE) else { return };
     let Some(server) = gunicorn(&["--workers", "2", "app:wsgi"]) else { return };
-    top(&screen, &format!("-p {}", server.pid()));
+    screen.top(&format!("-p {}", server.pid()));
     screen.wait_for("3 processes", ANSWER);
     server.signal(Signal::HUP);
     screen.wait_for("forked", SOON);
@@ -76,7 +72,7 @@ fn a_terminal_that_disappears_ends_it() {
     let Some(_serial) = kernel_test() else { return };
     let Some(screen) = Screen::open("gone", SIZE) else { return };
     let server = DemoServer::start("event-loop", &[]);
-    top(&screen, &format!("-p {}", server.pid()));
+    screen.top(&format!("-p {}", server.pid()));
     screen.wait_for("No request was answered", ANSWER);
     let pid = screen.child();
     let objects = BpfObjects::held_by(pid);

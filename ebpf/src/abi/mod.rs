@@ -11,7 +11,7 @@ mod stack;
 
 pub use control::{Control, KernelLockKey, LockStat, SyscallStat, WaitStat, counter, kernel_lock, mode};
 pub use plain::Plain;
-pub use sched::{OffCpu, Thread, ThreadEnd, born, file_kind, off_cpu, taker, task_state};
+pub use sched::{OffCpu, TIMER_EARLY, Thread, ThreadEnd, born, file_kind, off_cpu, taker, task_state};
 pub use socket::{Conn, HEAD_LEN, SockHead, SockOp, SockState, op, role, sock_flag, tcp_state};
 pub use stack::{KERNEL_FRAMES, STACK_BYTES, STACK_CHUNK, Stack, taken};
 

@@ -98,6 +98,9 @@ pub struct OffCpu {
 
 const _: () = assert!(size_of::<OffCpu>() == 32 + 24 + 16 + 24 + 16 + 24 + 8);
 
+/// A thread is on its way to sleep before it has left the CPU: so much earlier than its time-out after that, in nanoseconds, its timer may end.
+pub const TIMER_EARLY: u64 = 50_000;
+
 /// How a [`Thread`] record came about.
 pub mod born {
     /// The thread was created by a thread of the target.

@@ -9,7 +9,7 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use whywait_ebpf::{
-    abi::{OffCpu, WaitStat, counter, file_kind, kind, off_cpu, taker},
+    abi::{OffCpu, TIMER_EARLY, WaitStat, counter, file_kind, kind, off_cpu, taker},
     hist,
     syscalls::{self, Timeout},
 };
@@ -23,9 +23,6 @@ use crate::{
     stack,
     task::{Registers, Task, ThreadState},
 };
-
-/// A thread is on its way to sleep before it has left the CPU: so much earlier than its time-out after that, in nanoseconds, its timer may end.
-const TIMER_EARLY: u64 = 50_000;
 
 #[btf_tracepoint(function = "sched_switch")]
 fn sched_switch(ctx: BtfTracePointContext) -> i32 {

@@ -1,7 +1,7 @@
 //! Intervals off the CPU: what a thread's waits mean for the request that it works for.
 
 use whywait_ebpf::{
-    abi::{OffCpu, off_cpu},
+    abi::{OffCpu, TIMER_EARLY, off_cpu},
     syscalls as call,
 };
 
@@ -245,10 +245,8 @@ impl RequestClock {
 
 /// The timer that a wait with a time-out was for. A wait that lasted as long was ended by it: an event would have ended it before.
 fn timer(timeout: i64, left: Ns, ready: Ns) -> Option<Timer> {
-    // The thread is on its way to sleep for a moment before it has left the CPU: that much shorter it may seem.
-    const BEFORE: u64 = 50_000;
     let timeout = u64::try_from(timeout).ok()?;
-    let fired = ready.since(left).saturating_add(BEFORE) >= timeout;
+    let fired = ready.since(left).saturating_add(TIMER_EARLY) >= timeout;
     Some(Timer { due: if fired { ready } else { left.plus(timeout) }, fired })
 }
 

@@ -16,7 +16,7 @@ mod tables;
 mod wall;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::{
     io,

@@ -2,7 +2,8 @@
 #![allow(clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
 use std::{
-    io::{self, Write},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::TcpStream,
     sync::{Arc, Mutex},
 };
 
@@ -41,6 +42,28 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The next message of a connection, its first line and its body, answered with this status; `None` at the end.
+pub fn posted(input: &mut BufReader<TcpStream>, status: &str) -> Option<(String, Vec<u8>)> {
+    let (mut first, mut line, mut length) = (String::new(), String::new(), 0);
+    while input.read_line(&mut line).is_ok_and(|read| read > 0) && line != "\r\n" {
+        if first.is_empty() {
+            first.clone_from(&line);
+        }
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    if first.is_empty() {
+        return None;
+    }
+    let mut body = vec![0; length];
+    input.read_exact(&mut body).unwrap();
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+    input.get_mut().write_all(answer.as_bytes()).unwrap();
+    Some((first, body))
 }
 
 /// Where the made-up recording comes from.

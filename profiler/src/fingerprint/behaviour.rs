@@ -1,7 +1,9 @@
 //! What is kept of events and requests to tell the model from.
 
 use rustc_hash::FxHashMap;
-use whywait_ebpf::abi::{Conn, OffCpu, SockOp, SockState, Thread, born, off_cpu, op, role, tcp_state};
+use whywait_ebpf::abi::{
+    Conn, OffCpu, SockOp, SockState, TIMER_EARLY, Thread, born, off_cpu, op, role, tcp_state,
+};
 
 use super::{
     facts::{ConnFacts, ProcessFacts, ThreadFacts},
@@ -342,7 +344,7 @@ impl Behaviour {
             known.polls += u64::from(wait.is_many() && known.holds > 0);
             known.useless += u64::from(known.idle_turn);
             let timed_out =
-                interval.timeout >= 0 && ns.saturating_add(50_000) >= interval.timeout.unsigned_abs();
+                interval.timeout >= 0 && ns.saturating_add(TIMER_EARLY) >= interval.timeout.unsigned_abs();
             known.idle_turn = over && interval.waker_tid == 0 && !timed_out;
         }
         if wait == Wait::Futex && free {

@@ -113,20 +113,17 @@ impl Lane {
         if self.cells.is_empty() {
             self.first = number;
         }
-        let mut place = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        if place >= self.cells.len() + KEPT {
-            // All that there is will be too old: cells for the time between are not made first.
-            self.cells.clear();
-            self.first = number.saturating_sub(u32::try_from(KEPT).unwrap_or(0) - 1);
-            place = usize::try_from(number - self.first).ok()?;
+        // What is too old goes before room is made: no leap in time takes more than what is kept.
+        let oldest = number.saturating_add(1).saturating_sub(u32::try_from(KEPT).unwrap_or(u32::MAX));
+        if let Some(over) = oldest.checked_sub(self.first).and_then(|over| usize::try_from(over).ok()) {
+            self.cells.drain(..over.min(self.cells.len()));
+            self.first = oldest;
         }
-        while self.cells.len() <= place {
-            self.cells.push_back(Cell::default());
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        if self.cells.len() <= place {
+            self.cells.resize(place + 1, Cell::default());
         }
-        let over = self.cells.len().saturating_sub(KEPT);
-        self.cells.drain(..over);
-        self.first += u32::try_from(over).unwrap_or(0);
-        self.cells.get_mut(place.checked_sub(over)?)
+        self.cells.get_mut(place)
     }
 
     /// From `from` to `to`, nanoseconds since the first bucket's beginning, it did this.

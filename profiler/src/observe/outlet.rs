@@ -9,7 +9,7 @@ use crate::{
     explain::{Id as FindingId, findings, gather},
     outlet::{LockTotals, Outlets, Vitals},
     platform::{clock::monotonic, proc, target::Resolved},
-    probe::{AttachError, LockWaits, Session},
+    probe::{AttachError, Counters, LockWaits, Loss, Session},
     stacks::NameTable,
 };
 
@@ -125,7 +125,7 @@ impl Outlet {
             oldest_ns: oldest.map_or(0, |since| monotonic().since(since)),
             unanswered: tally.unanswered,
             records: counters.sent,
-            lost: lost(session, pipeline)?,
+            lost: lost(&session.loss()?, &counters, pipeline),
             missing: tally.missing,
             late: pipeline.late(),
             run_queue: session.run_queue_histogram()?,
@@ -138,8 +138,7 @@ impl Outlet {
 }
 
 /// Records that were lost, by kind, also those of which none were; and otherwise.
-fn lost(session: &Session, pipeline: &Pipeline) -> Result<Vec<(&'static str, u64)>, AttachError> {
-    let (no_room, counters) = (session.loss()?, session.counters()?);
+fn lost(no_room: &Loss, counters: &Counters, pipeline: &Pipeline) -> Vec<(&'static str, u64)> {
     let of_kind = |number| {
         let name = kind::name(number);
         (name, no_room.by_kind().find(|(known, _)| *known == name).map_or(0, |(_, count)| count))
@@ -150,7 +149,7 @@ fn lost(session: &Session, pipeline: &Pipeline) -> Result<Vec<(&'static str, u64
         ("no_state", counters.no_state),
         ("unseen_switch", counters.unseen_switches),
     ]);
-    Ok(lost)
+    lost
 }
 
 fn totals<'a>(waits: impl Iterator<Item = &'a LockWaits>) -> LockTotals {

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use super::{
     explainer::Explained,
@@ -15,6 +15,7 @@ use super::{
     observation::Observation,
     pipeline::{Pipeline, Sink},
     replay::{Part, ReplayError, Source},
+    run::IDLE,
     shown::{self, SETTLED, WINDOW},
     slice,
 };
@@ -33,8 +34,6 @@ pub const BEAT: u64 = 100_000_000;
 const LOOK: u64 = 10;
 /// Beats of a window that is explained.
 const BEATS: u64 = WINDOW / BEAT;
-/// Nothing has come for so many nanoseconds: nothing earlier is still to come.
-const IDLE: u64 = 1_000_000_000;
 /// What an explanation says of a window in which no facts were written.
 const WITHOUT_FACTS: &str = "what the kernel counts (waits by futex and by kernel lock, run-queue delays, system calls) is in the recording for \
                              longer than this window only: `whywait report` tells it";
@@ -269,7 +268,7 @@ impl Reel {
     /// What a live run does by its clock.
     fn beat(&mut self) {
         let at = self.position;
-        if at.since(self.newest) >= IDLE {
+        if Duration::from_nanos(at.since(self.newest)) >= IDLE {
             self.pipeline.idle();
         }
         if self.beats.is_multiple_of(LOOK) {

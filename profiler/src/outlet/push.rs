@@ -252,7 +252,7 @@ impl fmt::Display for Pushed {
 #[cfg(test)]
 mod tests {
     use std::{
-        io::{BufRead, BufReader, Read, Write},
+        io::BufReader,
         net::{TcpListener, TcpStream},
         sync::Mutex,
     };
@@ -263,6 +263,7 @@ mod tests {
         export::{
             WallClock,
             otlp::proto::{ExportMetricsServiceRequest, ExportTraceServiceRequest},
+            testing::posted,
         },
         outlet::testing::{metrics, request},
         units::Ns,
@@ -301,25 +302,8 @@ mod tests {
     /// Each signal keeps a connection of its own.
     fn converse(stream: TcpStream, status: &str, taken: &Mutex<Vec<Posted>>) {
         let mut input = BufReader::new(stream);
-        loop {
-            let (mut first, mut line, mut length) = (String::new(), String::new(), 0);
-            while input.read_line(&mut line).is_ok_and(|read| read > 0) && line != "\r\n" {
-                if first.is_empty() {
-                    first.clone_from(&line);
-                }
-                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                line.clear();
-            }
-            if first.is_empty() {
-                return;
-            }
-            let mut body = vec![0; length];
-            input.read_exact(&mut body).unwrap();
+        while let Some((first, body)) = posted(&mut input, status) {
             taken.lock().unwrap().push((first.split(' ').nth(1).unwrap_or_default().to_owned(), body));
-            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
-            input.get_mut().write_all(answer.as_bytes()).unwrap();
         }
     }
 

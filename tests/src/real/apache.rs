@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{RealServer, free_port, on_path, open_scratch, skip_server, write};
+use super::{RealServer, free_port, on_path, skip_server, write};
+use crate::user::open_dir;
 
 const MODULES: &str = "/usr/lib/apache2/modules";
 
@@ -47,7 +48,7 @@ pub fn apache(mpm: Mpm) -> Option<RealServer> {
         skip_server("apache2", &format!("{module} is not there"));
         return None;
     }
-    let (dir, port) = (open_scratch(), free_port());
+    let (dir, port) = (open_dir(), free_port());
     let root = dir.path().display();
     let config = format!(
         "ServerRoot {root}\nServerName localhost\nListen 127.0.0.1:{port}\n\

@@ -1,5 +1,6 @@
 //! Java's `com.sun.net.httpserver.HttpServer`.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::{RealServer, free_port, on_path, scratch, skip_server, write};
@@ -35,23 +36,29 @@ pub enum Executor {
     ThreadPerRequest,
 }
 
-/// A Java server. It compiles its source itself, so it needs a whole development kit.
+/// A Java server.
 pub fn java(executor: Executor) -> Option<RealServer> {
+    let (dir, port) = (scratch(), free_port());
+    let mut command = java_source(dir.path(), SERVER)?;
+    command.arg(port.to_string()).arg(match executor {
+        Executor::FixedPool => "pool",
+        Executor::ThreadPerRequest => "each",
+    });
+    Some(RealServer::start_http(&mut command, port, dir))
+}
+
+/// Runs this source, which is written into a folder. Java compiles it itself, so a whole development kit is needed.
+pub(super) fn java_source(dir: &Path, source: &str) -> Option<Command> {
     let program = on_path("java")?;
     let modules = Command::new(&program).arg("--list-modules").output().expect("running java");
     if !String::from_utf8_lossy(&modules.stdout).contains("jdk.compiler") {
         skip_server("java", "this Java has no compiler: a development kit (JDK) is needed");
         return None;
     }
-    let (dir, port) = (scratch(), free_port());
-    let path = dir.path().join("Server.java");
-    write(&path, SERVER);
+    let path = dir.join("Server.java");
+    write(&path, source);
     let mut command = Command::new(program);
     // Head and body are two writes, and Java 17 leaves Nagle's algorithm on: 40 ms for each request.
-    command.arg("-Dsun.net.httpserver.nodelay=true").arg(&path).arg(port.to_string());
-    command.arg(match executor {
-        Executor::FixedPool => "pool",
-        Executor::ThreadPerRequest => "each",
-    });
-    Some(RealServer::start_http(&mut command, port, dir))
+    command.arg("-Dsun.net.httpserver.nodelay=true").arg(path);
+    Some(command)
 }

@@ -12,9 +12,8 @@ mod python;
 mod redis;
 
 use std::env;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -98,13 +97,6 @@ fn scratch() -> TempDir {
 fn scratch_on_disk() -> TempDir {
     let own = env::current_exe().expect("knowing where the test program is");
     tempfile::tempdir_in(own.parent().expect("a program lies in a folder")).expect("making a folder")
-}
-
-/// A folder that a server may enter which has given up the rights of root.
-fn open_scratch() -> TempDir {
-    let dir = scratch();
-    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("opening a temporary directory");
-    dir
 }
 
 /// A port that nobody listens on now.

@@ -6,8 +6,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{RealServer, START, free_port, open_scratch, run_client, skip_server};
+use super::{RealServer, START, free_port, run_client, skip_server};
 use crate::guard::wait_until;
+use crate::user::open_dir;
 
 /// Where Debian keeps the programs of each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -33,7 +34,7 @@ pub fn postgres() -> Option<Postgres> {
         skip_server("postgresql", &format!("there is no user {USER}"));
         return None;
     };
-    let (dir, port) = (open_scratch(), free_port());
+    let (dir, port) = (open_dir(), free_port());
     chown(dir.path(), Some(uid), Some(gid)).expect("giving PostgreSQL its folder");
     let data = dir.path().join("data");
     let as_user = |name: &str| {

@@ -93,17 +93,12 @@ impl Exporter for Otlp {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        collections::HashMap,
-        io::{BufRead, BufReader, Read},
-        net::TcpListener,
-        thread,
-    };
+    use std::{collections::HashMap, io::BufReader, net::TcpListener, thread};
 
     use prost::Message;
 
     use super::{proto::ExportTraceServiceRequest, *};
-    use crate::export::testing::{Output, clock, export, preamble, requests};
+    use crate::export::testing::{self, Output, clock, export, preamble, requests};
 
     fn check(spans: &[Span]) {
         let requests = requests();
@@ -134,36 +129,16 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let posted = thread::spawn(move || {
-            let mut bodies = Vec::new();
             let (stream, _) = listener.accept().unwrap();
             let mut input = BufReader::new(stream);
-            loop {
-                let (mut line, mut length, mut first) = (String::new(), 0, String::new());
-                while input.read_line(&mut line).unwrap() > 0 && line != "\r\n" {
-                    if first.is_empty() {
-                        first.clone_from(&line);
-                    }
-                    if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                        length = value.trim().parse().unwrap();
-                    }
-                    line.clear();
-                }
-                if first.is_empty() {
-                    return bodies;
-                }
-                assert_eq!(first, "POST /v1/traces HTTP/1.1\r\n");
-                let mut body = vec![0; length];
-                input.read_exact(&mut body).unwrap();
-                bodies.push(body);
-                input.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
-            }
+            std::iter::from_fn(|| testing::posted(&mut input, "200 OK")).collect::<Vec<_>>()
         });
         export(Otlp::new(&preamble(), Receiver::at(&format!("http://{address}"))));
+        let posted = posted.join().unwrap();
+        assert!(posted.iter().all(|(first, _)| first == "POST /v1/traces HTTP/1.1\r\n"));
         let spans: Vec<Span> = posted
-            .join()
-            .unwrap()
             .iter()
-            .flat_map(|body| ExportTraceServiceRequest::decode(body.as_slice()).unwrap().resource_spans)
+            .flat_map(|(_, body)| ExportTraceServiceRequest::decode(body.as_slice()).unwrap().resource_spans)
             .flat_map(|of| of.scope_spans)
             .flat_map(|of| of.spans)
             .collect();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{RealServer, free_port, on_path, scratch_on_disk, write};
+use super::{RealServer, free_port, java::java_source, on_path, scratch_on_disk, write};
 
 /// In what a server is written, and so how it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +22,9 @@ pub enum Written {
 pub fn caused(written: Written, cause: &str) -> Option<RealServer> {
     let (dir, port) = (scratch_on_disk(), free_port());
     let mut command = match written {
-        Written::Python => script(dir.path(), "python3", &[], "server.py", include_str!("server.py")),
-        Written::Node => script(dir.path(), "node", &[], "server.js", include_str!("server.js")),
-        // Head and body are two writes, and Java 17 leaves Nagle's algorithm on: 40 ms for each request.
-        Written::Java(_) => {
-            let options = ["-Dsun.net.httpserver.nodelay=true"];
-            script(dir.path(), "java", &options, "Server.java", include_str!("Server.java"))
-        }
+        Written::Python => script(dir.path(), "python3", "server.py", include_str!("server.py")),
+        Written::Node => script(dir.path(), "node", "server.js", include_str!("server.js")),
+        Written::Java(_) => java_source(dir.path(), include_str!("Server.java")),
         Written::C => compiled(dir.path()),
     }?;
     command.arg(port.to_string()).arg(cause).arg(dir.path());
@@ -38,12 +34,12 @@ pub fn caused(written: Written, cause: &str) -> Option<RealServer> {
     Some(RealServer::start_http(&mut command, port, dir))
 }
 
-fn script(dir: &Path, interpreter: &str, options: &[&str], name: &str, source: &str) -> Option<Command> {
+fn script(dir: &Path, interpreter: &str, name: &str, source: &str) -> Option<Command> {
     let program = on_path(interpreter)?;
     let path = dir.join(name);
     write(&path, source);
     let mut command = Command::new(program);
-    command.args(options).arg(path);
+    command.arg(path);
     Some(command)
 }
 
