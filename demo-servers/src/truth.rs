@@ -58,7 +58,8 @@ pub struct Record<R = String> {
     pub port: u16,
     /// The path that was asked for.
     pub route: R,
-    /// When the request had been parsed.
+    /// When the read had returned with which the request was complete; for one that had been read together with an
+    /// earlier one, when its turn had come.
     pub start_ns: MonotonicNs,
     /// When the last write of the answer had returned.
     pub end_ns: MonotonicNs,
@@ -76,10 +77,11 @@ pub struct RequestSpan {
 }
 
 impl RequestSpan {
-    /// Marks that a request of the client with this port has been parsed.
-    pub fn begin(port: u16) -> Self {
+    /// Marks that a request of the client with this port has been taken from its connection, `start` being when the
+    /// read returned that completed it.
+    pub fn begin(port: u16, start: MonotonicNs) -> Self {
         mark_start(port);
-        Self { port, start: MonotonicNs::now() }
+        Self { port, start }
     }
 
     /// Marks that its answer has been written.
@@ -207,7 +209,7 @@ mod tests {
             scope.spawn(|| {
                 let recorder = Recorder::new(Some(&truth));
                 let planted = Planted { kind: Kind::PageFault, time: Duration::from_micros(7) };
-                RequestSpan::begin(4711).end(&recorder, "/alloc", planted);
+                RequestSpan::begin(4711, MonotonicNs::now()).end(&recorder, "/alloc", planted);
             });
         });
         truth.flush().unwrap();

@@ -5,7 +5,7 @@
 //! cannot tell is in [`resolves`], and there too no time may be in the state of another wait.
 
 use demo_servers::Model;
-use whywait_tests::truth::{Cell, ROUTES, measure};
+use whywait_tests::truth::{Cell, LEAST_PLANTED, ROUTES, measure};
 use whywait_tests::{kernel_test, skip, slow, socket_tracepoints};
 
 /// Seconds for each route: 30 to 150 requests.
@@ -13,8 +13,6 @@ const SECONDS: u32 = 1;
 /// Planted time, in percent, that must be found in its state, and that may be in the state of another wait.
 const PLACED: f64 = 95.0;
 const MISPLACED: f64 = 5.0;
-/// Planted time in nanoseconds that says nothing: the server has waited for a CPU, and nothing else.
-const LEAST_PLANTED: u64 = 5_000_000;
 
 /// Requests, in percent, whose owner is right, and whose latency is. A busy machine interrupts a server between its time stamp and the
 /// system call next to it, so a part may be off; a wrong rule would show in nearly all.

@@ -4,18 +4,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::{ebpf, process, setup, tree};
+use crate::{ebpf, fuzz, process, setup, tree};
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("setup", || setup::run(&setup::Args::default())),
     ("fmt", || cargo(&["fmt", "--all", "--check"])),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
     ("ebpf --check", || ebpf::run(&ebpf::Args { check: true })),
     ("deny", || cargo(&["deny", "check", "licenses", "bans", "sources"])),
     ("test", test),
+    ("fuzz", fuzz),
 ];
+
+/// Seconds for which a reader of bytes is fuzzed.
+const FUZZED: u32 = 5;
 
 /// Runs the steps in order and prints how long each took.
 ///
@@ -52,4 +56,9 @@ fn cargo(args: &[&str]) -> Result<()> {
 /// The README's test command. Under `CI=true` a test that should have run but could not fails.
 fn test() -> Result<()> {
     process::run(process::cargo().args(["xtask", "test"]).env("CI", "true").current_dir(tree::root()))
+}
+
+/// A few seconds for each reader of bytes, always from the same number: a change that a fuzzer sees at once is seen here.
+fn fuzz() -> Result<()> {
+    fuzz::run(&fuzz::Args { targets: Vec::new(), seconds: FUZZED, chance: Some(1), seeds: false })
 }

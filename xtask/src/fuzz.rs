@@ -21,16 +21,16 @@ const LONGEST: u32 = 32 << 10;
 #[derive(clap::Args)]
 pub struct Args {
     /// The readers [default: all of them]
-    targets: Vec<String>,
+    pub targets: Vec<String>,
     /// For how long each of them is fed
     #[arg(long, default_value_t = 60)]
-    seconds: u32,
+    pub seconds: u32,
     /// What chance goes by: the same number, the same inputs, as far as the time allows [default: another each time]
     #[arg(long)]
-    chance: Option<u32>,
+    pub chance: Option<u32>,
     /// Write the seeds anew instead, as the formats are now
     #[arg(long)]
-    seeds: bool,
+    pub seeds: bool,
 }
 
 /// Builds the targets and feeds them.

@@ -29,6 +29,8 @@ pub struct Connection {
     /// The socket, for registering it.
     pub socket: TcpStream,
     port: u16,
+    /// When bytes were received, until a request begins with them.
+    received: Option<MonotonicNs>,
     inbox: RequestBuffer,
     outbox: Vec<u8>,
     written: usize,
@@ -56,6 +58,7 @@ impl Connection {
         Self {
             socket,
             port,
+            received: None,
             inbox: RequestBuffer::default(),
             outbox: Vec::new(),
             written: 0,
@@ -91,6 +94,7 @@ impl Connection {
             match self.socket.read(&mut bytes) {
                 Ok(0) => return Next::Close,
                 Ok(read) => {
+                    self.received = Some(MonotonicNs::now());
                     self.inbox.push(&bytes[..read]);
                     // With edge-triggered events a short read has emptied the socket: the next arrival is an event
                     // of its own. Except for the end of the stream, which may have been announced already.
@@ -116,7 +120,8 @@ impl Connection {
             return Ok(None);
         }
         let Some(request) = self.inbox.next_request()? else { return Ok(None) };
-        let span = RequestSpan::begin(self.port);
+        let start = self.received.take().unwrap_or_else(MonotonicNs::now);
+        let span = RequestSpan::begin(self.port, start);
         let exchange = Exchange { request, span, route: "unknown", planted: Planted::NOTHING };
         Ok(Some(&self.exchange.insert(exchange).request))
     }

@@ -16,7 +16,7 @@ use series::Series;
 
 use crate::{
     clock::{Request, StartedAt},
-    decode::{Event, Route, What},
+    decode::{Event, Route, Taken, What},
     units::{Ns, Pid},
 };
 pub(crate) use overlap::Overlap;
@@ -69,7 +69,8 @@ impl Window {
     pub fn turn(&mut self, at: Ns) -> Self {
         let next = Self { threads: self.threads.renewed(at), ..Self::new(at) };
         let mut past = std::mem::replace(self, next);
-        past.close(at);
+        past.end = at.max(past.begin);
+        past.threads.turn(past.end);
         past
     }
 
@@ -81,6 +82,7 @@ impl Window {
             What::OffCpu(interval) => self.threads.off_cpu(event, interval),
             What::Thread(thread) => self.threads.named(event, thread, thread.how == born::NEW),
             What::ThreadEnd => self.threads.ended(event),
+            What::Stack(stack) if stack.taken == Taken::OnCpu => self.threads.sampled(event),
             What::Socket { .. } | What::Conn(_) | What::SockState(_) | What::Stack(_) => {}
         }
     }

@@ -13,6 +13,9 @@ use crate::{
 /// Threads that have ended and are told one by one.
 const MOST_GONE: usize = 1 << 16;
 
+/// A thread that runs is seen at least as often, in nanoseconds: by twice the time between two samples.
+const SEEN_WITHIN: u64 = 20_000_000;
+
 /// What a thread did in the window.
 #[derive(Clone, Debug, Default)]
 pub struct Usage {
@@ -33,6 +36,8 @@ pub struct Usage {
     /// Nanoseconds on a run queue without a CPU, as the kernel counts them.
     pub run_queue: u64,
     running: Option<Ns>,
+    /// When a sample found it on a CPU, the last time.
+    sampled: Ns,
     counted: Option<Counted>,
     /// When it left the CPU, if that was told before it came back.
     open: Option<Ns>,
@@ -117,6 +122,7 @@ impl Threads {
             pid: usage.pid,
             name: usage.name.clone(),
             running: usage.running,
+            sampled: usage.sampled,
             open: usage.open,
             counted: usage.counted.map(|counted| Counted {
                 ran_first: counted.ran,
@@ -197,10 +203,31 @@ impl Threads {
         }
     }
 
+    /// A sample found a thread on a CPU.
+    pub(super) fn sampled(&mut self, event: &Event) {
+        if let Some(usage) = self.by_tid.get_mut(&event.tid) {
+            usage.sampled = event.at;
+        }
+    }
+
+    /// Ends the run, at whose end all threads were told that were off the CPU: the others run.
     pub(super) fn close(&mut self, end: Ns) {
+        self.stop_all(|_| end);
+    }
+
+    /// Ends a window within the run. A thread tells that it left the CPU when it comes back, so that one may be away since it was last seen.
+    pub(super) fn turn(&mut self, at: Ns) {
+        self.stop_all(|usage| {
+            let seen = usage.running.unwrap_or_default().max(usage.sampled);
+            seen.plus(SEEN_WITHIN).min(at)
+        });
+    }
+
+    fn stop_all(&mut self, ran_until: impl Fn(&Usage) -> Ns) {
         let mut by_tid = std::mem::take(&mut self.by_tid);
         for usage in by_tid.values_mut() {
-            self.stop(usage, end);
+            let until = ran_until(usage);
+            self.stop(usage, until);
         }
         self.by_tid = by_tid;
     }
@@ -308,6 +335,29 @@ mod tests {
         let (mean, _) = threads.running().mean_and_max(Ns(0), Ns(60));
         assert!((mean * 60.0 - 20.0).abs() < 1e-9, "from 20 to 30 and from 50 on, not {mean}");
         assert_eq!(threads.total().voluntary, 1);
+    }
+
+    /// A thread that went to sleep before the window, and one that runs without a switch, are told apart by the samples.
+    #[test]
+    fn a_thread_that_sleeps_through_a_window_does_not_run() {
+        const SECOND: u64 = 1_000_000_000;
+        let mut threads = Threads::new(Ns(0));
+        let of = |tid, at| Event { tid: Tid(tid), ..event(at) };
+        for tid in [1, 2] {
+            threads.off_cpu(&of(tid, SECOND), &OffCpu { left: SECOND - 10, ..OffCpu::default() });
+        }
+        threads.sampled(&of(2, 5 * SECOND - 9_000_000));
+        let mut next = threads.renewed(Ns(5 * SECOND));
+        threads.turn(Ns(5 * SECOND));
+        let ran = |threads: &Threads| {
+            let mut ran: Vec<_> = threads.iter().map(|(tid, usage)| (tid.0, usage.on_cpu)).collect();
+            ran.sort_unstable();
+            ran
+        };
+        assert_eq!(ran(&threads), [(1, SEEN_WITHIN), (2, 4 * SECOND)]);
+        next.sampled(&of(2, 10 * SECOND - 1));
+        next.turn(Ns(10 * SECOND));
+        assert_eq!(ran(&next), [(1, 0), (2, 5 * SECOND)]);
     }
 
     /// A thread for each request, for hours: each counts, and memory stays what it is.

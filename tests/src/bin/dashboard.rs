@@ -158,7 +158,8 @@ fn pictures(screen: &Screen, folder: &Path) {
         screen.key("Escape");
         screen.key("1");
     }
-    screen.wait_for("7/7 models", SOON);
+    // The part's own title makes way for that of its first server within a moment.
+    screen.wait_for("1/8 ", SOON);
     screen.key("9");
     screen.wait_for("all have run", 4 * SOON);
     take(screen, scratch.path(), &folder.join("models.svg"));

@@ -13,6 +13,9 @@ use super::join::{Joined, Pair, join};
 const SHARE: f64 = 0.02;
 /// …or within this: two time stamps of the server and what it does between them and its system calls.
 const LEAST_NS: u64 = 30_000;
+/// Planted time of a route, in nanoseconds, that says nothing: a few microseconds for each request, in which the server has
+/// waited for a CPU and for nothing else.
+pub const LEAST_PLANTED: u64 = 5_000_000;
 
 /// Agreement over the requests of one route. Times are in nanoseconds.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -146,7 +149,8 @@ fn percent(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64 * 100.0
 }
 
-/// The truth begins when the request has been parsed, so from whywait's side the time since the read is what compares.
+/// The truth begins when the read has returned that completed the request, so from whywait's side the time since that is
+/// what compares.
 fn latency_is_right(pair: &Pair) -> bool {
     let truth = pair.truth.end_ns.0 - pair.truth.start_ns.0;
     let found = pair.found.end.since(pair.found.first_read);

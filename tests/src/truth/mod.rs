@@ -10,7 +10,7 @@ mod log;
 mod measure;
 mod tables;
 
-pub use accuracy::{Accuracy, Off};
+pub use accuracy::{Accuracy, LEAST_PLANTED, Off};
 pub use join::{Joined, Pair, join};
 pub use log::RequestLog;
 pub use measure::{Cell, PlantedRoute, ROUTES, measure};

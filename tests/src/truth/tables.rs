@@ -1,5 +1,6 @@
 //! The measurements as tables in Markdown: a row for each model, a column for each route.
 
+use super::accuracy::LEAST_PLANTED;
 use super::measure::Cell;
 
 /// From this on, in percent, planted time in a wrong place is told.
@@ -13,7 +14,7 @@ pub fn tables(cells: &[Cell]) -> String {
     };
     let placed = |cell: &Cell| {
         let a = &cell.accuracy;
-        if a.planted == 0 {
+        if a.planted < LEAST_PLANTED {
             return "–".to_owned();
         }
         let wrong = a.misplaced_percent();
@@ -77,9 +78,9 @@ mod tests {
             joined: 99,
             latency_right: 99,
             owner_right: 50,
-            planted: 100,
-            placed: 80,
-            misplaced: 20,
+            planted: 10_000_000,
+            placed: 8_000_000,
+            misplaced: 2_000_000,
             ..Accuracy::default()
         };
         let text = tables(&[Cell { model: "gil", route: "/cpu", accuracy }]);

@@ -1,7 +1,7 @@
 //! `cargo xtask overhead`: what attaching costs a server that has no time to spare.
 //!
-//! Each server has one CPU, which a closed loop on another CPU keeps busy in short windows; whywait runs where the kernel
-//! puts it. A round has three windows or more, in random order: one with whywait attached for each set of its options, and two
+//! Each server has one CPU, which a closed loop on another CPU keeps busy in windows that are as long as an `explain`
+//! is by default; whywait runs where the kernel puts it. A round has three windows or more, in random order: one with whywait attached for each set of its options, and two
 //! without. The attached ones are compared to one of the others; those two, compared in the same way, show what the machine's noise
 //! alone makes of it.
 
@@ -44,10 +44,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Seconds of a window that count
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 4.0)]
     window: f64,
     /// Seconds of load before them that do not
-    #[arg(long, default_value_t = 0.3)]
+    #[arg(long, default_value_t = 0.5)]
     settle: f64,
     /// What the order of the windows is drawn from
     #[arg(long, default_value_t = 1)]

@@ -183,7 +183,7 @@ fn tell(told: &Sender<Told>, what: Told) {
 }
 
 fn neighbour() -> Result<Helper> {
-    let threads = format!("--threads={}", 2 * cpu_count());
+    let threads = format!("--threads={}", 8 * cpu_count());
     let mut neighbour = Helper::prepare("the noisy neighbour", &[reference::BURN.to_owned(), threads])?;
     neighbour.go()?;
     Ok(neighbour)
