@@ -124,6 +124,15 @@ fn disks() {
     not_named(C, "write", clients(2), &["disk_slow"]);
 }
 
+/// A mapped file that is not in memory is read by page faults; one that is there has faults as well, and waits for none.
+#[test]
+fn mapped_files() {
+    let Some(_serial) = measuring_test("causes") else { return };
+    named(C, "faults", clients(2), "page_faults");
+    named(Python, "faults", clients(1), "page_faults");
+    not_named(C, "resident", clients(2), &["page_faults"]);
+}
+
 /// A client that reads slowly keeps the server in its write, of a large response; one that fits into the socket's buffer does not.
 #[test]
 fn clients_that_read_slowly() {

@@ -55,11 +55,11 @@ static void work(unsigned *seed, int file) {
             for (size_t at = 0; at < size; at += PAGE) fresh[at] = 1;
             munmap(fresh, size);
         }
-    } else if (is("faults")) {
-        for (int turn = 0; turn < 8; turn++) {
+    } else if (mapped) {
+        for (int turn = 0; turn < 40; turn++) {
             size_t at = (size_t)rand_r(seed) * PAGE % MAPPED;
             madvise(mapped + at, PAGE, MADV_DONTNEED);
-            posix_fadvise(mapped_file, at, PAGE, POSIX_FADV_DONTNEED);
+            if (is("faults")) posix_fadvise(mapped_file, at, PAGE, POSIX_FADV_DONTNEED);
             *(volatile char *)(mapped + at);
         }
     } else if (is("sync") || is("write")) {
@@ -109,7 +109,7 @@ int main(int count, char **arguments) {
     folder = arguments[3];
     body = malloc(BIG);
     memset(body, 'x', BIG);
-    if (is("faults")) {
+    if (is("faults") || is("resident")) {
         mapped_file = file_of_thread();
         for (size_t at = 0; at < MAPPED; at += BIG)
             if (pwrite(mapped_file, body, BIG, at) != BIG) abort();
@@ -118,7 +118,7 @@ int main(int count, char **arguments) {
         char path[4096];
         snprintf(path, sizeof path, "%s/%d", folder, gettid());
         mapped_file = open(path, O_RDONLY);
-        posix_fadvise(mapped_file, 0, 0, POSIX_FADV_DONTNEED);
+        if (is("faults")) posix_fadvise(mapped_file, 0, 0, POSIX_FADV_DONTNEED);
         mapped = mmap(0, MAPPED, PROT_READ, MAP_SHARED, mapped_file, 0);
         madvise(mapped, MAPPED, MADV_RANDOM);
     }

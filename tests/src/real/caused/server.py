@@ -2,12 +2,33 @@
 
 import fcntl
 import http.server
+import mmap
+import os
+import random
 import socket
 import subprocess
 import sys
 import time
 
 PORT, CAUSE, FOLDER = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+MAPPED = 128 << 20
+
+
+def mapped_file():
+    path = FOLDER + "/mapped"
+    with open(path, "wb") as file:
+        for _ in range(MAPPED >> 20):
+            file.write(b"x" * (1 << 20))
+        file.flush()
+        os.fsync(file.fileno())
+    file = open(path, "rb")
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    memory = mmap.mmap(file.fileno(), MAPPED, prot=mmap.PROT_READ)
+    memory.madvise(mmap.MADV_RANDOM)
+    return file, memory
+
+
+FILE, MEMORY = mapped_file() if CAUSE == "faults" else (None, None)
 
 
 def work():
@@ -19,6 +40,12 @@ def work():
         time.sleep(0.004)
     elif CAUSE == "spawn":
         subprocess.run(["/bin/sh", "-c", "true"], check=True)
+    elif CAUSE == "faults":
+        for _ in range(40):
+            at = random.randrange(MAPPED // mmap.PAGESIZE) * mmap.PAGESIZE
+            MEMORY.madvise(mmap.MADV_DONTNEED, at, mmap.PAGESIZE)
+            os.posix_fadvise(FILE.fileno(), at, mmap.PAGESIZE, os.POSIX_FADV_DONTNEED)
+            MEMORY[at]
     elif CAUSE == "burn":
         end = time.thread_time() + 0.005
         while time.thread_time() < end:
