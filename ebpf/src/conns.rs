@@ -144,11 +144,25 @@ impl Sock {
         CONNS.get_ptr_mut(self.0 as u64).map(|state| unsafe { &mut *state })
     }
 
+    /// Whether this is another socket than the one with this state, which had the same address: of the end of a Unix socket the kernel does not tell.
+    #[inline(always)]
+    pub fn is_another(self, state: &ConnState) -> bool {
+        state.protocol != TCP && state.inode != 0 && state.inode != self.inode()
+    }
+
     /// State of a socket that a thread of the target uses; `None` for kinds of sockets that carry no requests.
     #[inline(always)]
     pub fn used(self) -> Option<&'static mut ConnState> {
         if let Some(state) = self.known() {
-            if state.inode == 0 || state.inode == self.inode() {
+            if state.protocol == TCP {
+                return Some(state);
+            }
+            let inode = self.inode();
+            if state.inode == 0 {
+                // Data came before it was accepted.
+                state.inode = inode;
+            }
+            if state.inode == inode {
                 return Some(state);
             }
         }

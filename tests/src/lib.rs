@@ -36,7 +36,7 @@ pub use real::{
     java, nginx, node, postgres, redis,
 };
 pub use report::{Breakdown, Finding, Gain, Group, Latency, Model, Report, STATES, ThreadUsage};
-pub use rules::{Serial, kernel_test, measuring_test, skip};
+pub use rules::{Serial, accept_test, kernel_test, measuring_test, skip};
 pub use screen::Screen;
 pub use settings::{patience, requests, slow, socket_tracepoints};
 pub use threads::{SchedTimes, Switches, sched_times, stolen_us, switches, thread_ids};

@@ -1,7 +1,7 @@
 //! When a test may run, and what happens when it cannot.
 
 use std::env;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
@@ -40,6 +40,16 @@ pub fn kernel_test() -> Option<Serial> {
 pub fn measuring_test(group: &str) -> Option<Serial> {
     if slow() {
         skip(group, "times on an emulated machine say nothing");
+        return None;
+    }
+    kernel_test()
+}
+
+/// As [`kernel_test`], for what is known from the moment of `accept` alone.
+pub fn accept_test() -> Option<Serial> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    if !mounts.lines().any(|mount| mount.split(' ').nth(2) == Some("tracefs")) {
+        skip("the moment of accept", "tracefs is not mounted: `cargo xtask setup` as root does it");
         return None;
     }
     kernel_test()

@@ -163,6 +163,22 @@ fn descriptors_passed_by_fork() {
     }
 }
 
+/// The kernel gives the memory of a closed socket to the next one. The end of a Unix socket is not told, and this one has its request before it is
+/// accepted.
+#[test]
+fn unix_sockets_for_one_request_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = format!("unix:{}", dir.path().join("socket").display());
+    let report = watched("fork-late", &address, |server| {
+        for _ in 0..requests(ROUNDS) {
+            server.connect().ask("/once");
+        }
+    });
+    if let Some(report) = report {
+        report.assert_exactly(requests(ROUNDS));
+    }
+}
+
 /// One process accepts, another one serves what it gets over a Unix socket.
 #[test]
 fn descriptors_passed_in_a_message() {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use demo_servers::Model;
-use whywait_tests::{DemoServer, Load, Report, Whywait, kernel_test, patience, skip};
+use whywait_tests::{DemoServer, Load, Report, Whywait, accept_test, kernel_test, patience, skip};
 
 const CONNECTIONS: u16 = 8;
 /// Requests a second.
@@ -88,7 +88,7 @@ fn check_all(mut report_of: impl FnMut(Model) -> Option<Report>) {
 
 #[test]
 fn with_kept_connections() {
-    let Some(_serial) = kernel_test() else { return };
+    let Some(_serial) = accept_test() else { return };
     check_all(|model| watched(model, ENOUGH, |load| load));
 }
 
@@ -141,7 +141,7 @@ fn with_few_workers() {
 /// Mean requests in flight are rate times latency, the parts of the window add up to its means, and busy shares are shares.
 #[test]
 fn figures_agree_with_one_another() {
-    let Some(_serial) = kernel_test() else { return };
+    let Some(_serial) = accept_test() else { return };
     let server = DemoServer::start(Model::ThreadPool.id(), &["--threads", "8"]);
     let whywait = Whywait::on(server.pid());
     Load::new(server.url("/sleep?ms=20"), 200, 2).connections(CONNECTIONS).run();

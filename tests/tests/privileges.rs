@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use whywait_tests::{
-    BpfKind, BpfObjects, Cap, Client, DemoServer, Ended, Load, Report, User, Whywait, cap_set, credentials,
-    kernel_test, requests, skip,
+    BpfKind, BpfObjects, Cap, Client, DemoServer, Ended, Load, Report, User, Whywait, accept_test, cap_set,
+    credentials, kernel_test, requests, skip,
 };
 
 const TRACING: [Cap; 2] = [Cap::Bpf, Cap::Perfmon];
@@ -104,7 +104,7 @@ fn explain_with_file_capabilities() {
 /// do by default), `doctor` says so, and it takes two.
 #[test]
 fn the_moment_of_accept_takes_dac_read_search() {
-    let Some(_serial) = kernel_test() else { return };
+    let Some(_serial) = accept_test() else { return };
     let (user, server) = (User::new(), DemoServer::start("thread-pool", &[]));
     let mut caps = vec![Cap::Bpf, Cap::Perfmon, Cap::DacReadSearch];
     let (_, found, _) = doctor(&user, &caps);
@@ -213,7 +213,7 @@ fn assert_takes(found: &Value, name: &str, lacks: &[&str]) {
 /// `doctor` says which capabilities are there, what is lost without the others, and what it takes.
 #[test]
 fn doctor_tells_what_each_ability_takes() {
-    let Some(_serial) = kernel_test() else { return };
+    let Some(_serial) = accept_test() else { return };
     let user = User::new();
     let (code, found, text) = doctor(&user, &TRACING);
     assert_eq!((code, &found["works"]), (Some(0), &Value::Bool(true)), "{found:#}");

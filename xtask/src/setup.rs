@@ -3,10 +3,11 @@
 //! Each step looks first, so that a run with nothing to do takes a fraction of a second.
 
 use std::collections::HashSet;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::matrix::{Kernel, Series};
 use crate::process;
@@ -53,6 +54,7 @@ pub fn run(args: &Args) -> Result<()> {
     program("node", "nodejs")?;
     program("javac", "openjdk-17-jdk-headless")?;
     program("chromium", "chromium")?;
+    tracefs()?;
     if args.matrix {
         packages("virtual machines", MATRIX_PACKAGES)?;
         for series in Series::ALL {
@@ -67,6 +69,21 @@ pub fn run(args: &Args) -> Result<()> {
     cargo_tool("bpf-linker", BPF_LINKER, linker_features, &linker_env)?;
     cargo_tool("cargo-deny", CARGO_DENY, &[], &[])?;
     cargo_tool("cargo-fuzz", CARGO_FUZZ, &[], &[])
+}
+
+/// The file system with the numbers of tracepoints, which not every machine has mounted.
+fn tracefs() -> Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?;
+    let state = if mounts.lines().any(|mount| mount.split(' ').nth(2) == Some("tracefs")) {
+        "ok"
+    } else if process::is_root() {
+        process::run(Command::new("mount").args(["-t", "tracefs", "nodev", "/sys/kernel/tracing"]))?;
+        "mounted"
+    } else {
+        "not mounted, which takes root: tests of the moment of accept cannot run"
+    };
+    step("tracefs", state);
+    Ok(())
 }
 
 fn step(what: &str, state: &str) {

@@ -91,7 +91,7 @@ pub struct Conn {
     pub id: u64,
     /// The kernel's address of the socket, as in [`OffCpu::object`](super::OffCpu).
     pub sock: u64,
-    /// When the connection was established; 0: before whywait attached, or not connected.
+    /// When the connection was established, of a Unix socket when its first data came; 0: before whywait attached, or not connected.
     pub established: u64,
     /// Local address, network byte order, IPv4 in the first four bytes.
     pub local: [u8; 16],

@@ -31,14 +31,15 @@ const STATE_LISTEN: u32 = 10;
 #[btf_tracepoint(function = "sk_data_ready")]
 fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
     let sock = Sock(ctx.arg::<*const u8>(0));
-    if let Some(conn) = sock.known() {
+    if let Some(conn) = sock.known().filter(|conn| !sock.is_another(conn)) {
         arrived(sock, conn);
     } else if unsafe { load::<u16>(sock.0, &SKC_FAMILY) } == UNIX
         && unsafe { UNIX_LISTENERS.get(sock.unix_address()) }.is_some()
     {
-        // A listener shares its address with what it accepts, and is told of connections by the same hook.
+        // A listener shares its address with what it accepts, and is told of connections by the same hook. Those that were there when whywait
+        // attached are known: this one is new.
         if sock.tcp_state() != crate::conns::LISTEN
-            && let Some(conn) = sock.register(role::SERVER, 0)
+            && let Some(conn) = sock.register(role::SERVER, unsafe { bpf_ktime_get_ns() })
         {
             arrived(sock, conn);
         }

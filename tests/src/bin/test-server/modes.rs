@@ -37,7 +37,8 @@ pub fn run(mode: &str, address: &str) -> io::Result<()> {
         "lines" => Talk { end: b"\n", answer: b"250 done\n", ..plain },
         "io-uring" => return threads(&listen(address)?, uring::serve),
         "duplicated" => return threads(&listen(address)?, move |connection| duplicated(connection, plain)),
-        "fork" => return fork_each(&listen(address)?, plain),
+        "fork" => return fork_each(&listen(address)?, plain, Duration::ZERO),
+        "fork-late" => return fork_each(&listen(address)?, plain, Duration::from_millis(5)),
         "passed" => return passed(&listen(address)?, plain),
         "prefork-later" => return prefork_later(&listen(address)?, plain),
         "re-execute" => return re_execute(address, plain),
@@ -71,9 +72,10 @@ fn duplicated(connection: &OwnedFd, talk: Talk) -> io::Result<()> {
     }
 }
 
-/// A process for each connection, which it inherits.
-fn fork_each(listener: &OwnedFd, talk: Talk) -> io::Result<()> {
+/// A process for each connection, which it inherits. Who connects waits so long until it is accepted.
+fn fork_each(listener: &OwnedFd, talk: Talk, late: Duration) -> io::Result<()> {
     loop {
+        std::thread::sleep(late);
         let connection = next(listener)?;
         in_child(|| talk.serve(&connection))?;
     }
