@@ -19,7 +19,7 @@ const STEPS: [Step; 7] = [
 ];
 
 /// Seconds for which a reader of bytes is fuzzed.
-const FUZZED: u32 = 5;
+const FUZZED: u32 = 10;
 
 /// Runs the steps in order and prints how long each took.
 ///
@@ -60,5 +60,11 @@ fn test() -> Result<()> {
 
 /// A few seconds for each reader of bytes, always from the same number: a change that a fuzzer sees at once is seen here.
 fn fuzz() -> Result<()> {
-    fuzz::run(&fuzz::Args { targets: Vec::new(), seconds: FUZZED, chance: Some(1), seeds: false })
+    fuzz::run(&fuzz::Args {
+        targets: Vec::new(),
+        seconds: FUZZED,
+        chance: Some(1),
+        quick: true,
+        seeds: false,
+    })
 }
