@@ -3,9 +3,8 @@
 //! Whoever owns the socket moves the bytes, in its own way: a blocking call, a coroutine that is suspended, a task
 //! that is awaited, a ring that completes. What is said is the same in all of them.
 
-use crate::clock::MonotonicNs;
 use crate::http::{Request, RequestBuffer, Response, Status};
-use crate::truth::{Planted, Recorder, RequestSpan};
+use crate::truth::{Planted, Reads, Recorder, RequestSpan};
 use crate::work::Done;
 
 /// How many bytes are received at a time.
@@ -40,9 +39,7 @@ pub enum Step {
 /// The state of one connection's dialogue.
 #[derive(Debug)]
 pub struct Dialogue {
-    port: u16,
-    /// When bytes were received, until a request begins with them.
-    received: Option<MonotonicNs>,
+    reads: Reads,
     inbox: RequestBuffer,
     outbox: Vec<u8>,
 }
@@ -50,22 +47,19 @@ pub struct Dialogue {
 impl Dialogue {
     /// With the client that has this port.
     pub fn new(port: u16) -> Self {
-        Self { port, received: None, inbox: RequestBuffer::default(), outbox: Vec::with_capacity(512) }
+        Self { reads: Reads::new(port), inbox: RequestBuffer::default(), outbox: Vec::with_capacity(512) }
     }
 
     /// Takes bytes that have been received. To be called at once: a request's time begins here.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.received = Some(MonotonicNs::now());
+        self.reads.returned();
         self.inbox.push(bytes);
     }
 
     /// What is to be done. A request that this returns has begun.
     pub fn next_step(&mut self) -> Step {
         match self.inbox.next_request() {
-            Ok(Some(request)) => {
-                let start = self.received.take().unwrap_or_else(MonotonicNs::now);
-                Step::Serve(Exchange { request, span: RequestSpan::begin(self.port, start) })
-            }
+            Ok(Some(request)) => Step::Serve(Exchange { request, span: self.reads.begin() }),
             Ok(None) => Step::Receive,
             Err(error) => {
                 self.outbox.clear();

@@ -69,6 +69,32 @@ pub struct Record<R = String> {
     pub kind: Kind,
 }
 
+/// The reads of one client's connection, with which its requests begin.
+#[derive(Debug)]
+pub struct Reads {
+    port: u16,
+    /// When the last one returned, until a request begins with it.
+    returned: Option<MonotonicNs>,
+}
+
+impl Reads {
+    /// Of the client that has this port.
+    pub fn new(port: u16) -> Self {
+        Self { port, returned: None }
+    }
+
+    /// Notes that a read has returned with bytes. To be called at once: a request's time begins here.
+    pub fn returned(&mut self) {
+        self.returned = Some(MonotonicNs::now());
+    }
+
+    /// Marks that a request has been taken from the connection, which begins with the last read.
+    pub fn begin(&mut self) -> RequestSpan {
+        mark_start(self.port);
+        RequestSpan { port: self.port, start: self.returned.take().unwrap_or_else(MonotonicNs::now) }
+    }
+}
+
 /// A request that is being worked on.
 #[derive(Debug)]
 pub struct RequestSpan {
@@ -77,13 +103,6 @@ pub struct RequestSpan {
 }
 
 impl RequestSpan {
-    /// Marks that a request of the client with this port has been taken from its connection, `start` being when the
-    /// read returned that completed it.
-    pub fn begin(port: u16, start: MonotonicNs) -> Self {
-        mark_start(port);
-        Self { port, start }
-    }
-
     /// Marks that its answer has been written.
     pub fn end(self, recorder: &Recorder, route: &'static str, planted: Planted) {
         let end_ns = MonotonicNs::now();
@@ -209,7 +228,7 @@ mod tests {
             scope.spawn(|| {
                 let recorder = Recorder::new(Some(&truth));
                 let planted = Planted { kind: Kind::PageFault, time: Duration::from_micros(7) };
-                RequestSpan::begin(4711, MonotonicNs::now()).end(&recorder, "/alloc", planted);
+                Reads::new(4711).begin().end(&recorder, "/alloc", planted);
             });
         });
         truth.flush().unwrap();

@@ -3,11 +3,10 @@
 //! Each step looks first, so that a run with nothing to do takes a fraction of a second.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::matrix::{Kernel, Series};
 use crate::process;
@@ -73,8 +72,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// The file system with the numbers of tracepoints, which not every machine has mounted.
 fn tracefs() -> Result<()> {
-    let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?;
-    let state = if mounts.lines().any(|mount| mount.split(' ').nth(2) == Some("tracefs")) {
+    let state = if process::captured(Command::new("findmnt").args(["--types", "tracefs"]))?.status.success() {
         "ok"
     } else if process::is_root() {
         process::run(Command::new("mount").args(["-t", "tracefs", "nodev", "/sys/kernel/tracing"]))?;

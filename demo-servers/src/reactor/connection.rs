@@ -6,7 +6,7 @@ use mio::net::TcpStream;
 
 use crate::clock::MonotonicNs;
 use crate::http::{BadRequest, Request, RequestBuffer, Response, Status};
-use crate::truth::{Planted, Recorder, RequestSpan};
+use crate::truth::{Planted, Reads, Recorder, RequestSpan};
 use crate::work::Done;
 
 /// How much may be read ahead of what has been parsed: a client that pipelines without end waits in its own socket.
@@ -28,9 +28,7 @@ pub enum Next {
 pub struct Connection {
     /// The socket, for registering it.
     pub socket: TcpStream,
-    port: u16,
-    /// When bytes were received, until a request begins with them.
-    received: Option<MonotonicNs>,
+    reads: Reads,
     inbox: RequestBuffer,
     outbox: Vec<u8>,
     written: usize,
@@ -57,8 +55,7 @@ impl Connection {
     pub fn new(socket: TcpStream, port: u16) -> Self {
         Self {
             socket,
-            port,
-            received: None,
+            reads: Reads::new(port),
             inbox: RequestBuffer::default(),
             outbox: Vec::new(),
             written: 0,
@@ -94,7 +91,7 @@ impl Connection {
             match self.socket.read(&mut bytes) {
                 Ok(0) => return Next::Close,
                 Ok(read) => {
-                    self.received = Some(MonotonicNs::now());
+                    self.reads.returned();
                     self.inbox.push(&bytes[..read]);
                     // With edge-triggered events a short read has emptied the socket: the next arrival is an event
                     // of its own. Except for the end of the stream, which may have been announced already.
@@ -120,8 +117,7 @@ impl Connection {
             return Ok(None);
         }
         let Some(request) = self.inbox.next_request()? else { return Ok(None) };
-        let start = self.received.take().unwrap_or_else(MonotonicNs::now);
-        let span = RequestSpan::begin(self.port, start);
+        let span = self.reads.begin();
         let exchange = Exchange { request, span, route: "unknown", planted: Planted::NOTHING };
         Ok(Some(&self.exchange.insert(exchange).request))
     }

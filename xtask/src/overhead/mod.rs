@@ -1,9 +1,9 @@
 //! `cargo xtask overhead`: what attaching costs a server that has no time to spare.
 //!
 //! Each server has one CPU, which a closed loop on another CPU keeps busy in windows that are as long as an `explain`
-//! is by default; whywait runs where the kernel puts it. A round has three windows or more, in random order: one with whywait attached for each set of its options, and two
-//! without. The attached ones are compared to one of the others; those two, compared in the same way, show what the machine's noise
-//! alone makes of it.
+//! is by default; whywait runs where the kernel puts it. A round has three windows or more, in random order: one with
+//! whywait attached for each set of its options, and two without. The attached ones are compared to one of the others;
+//! those two, compared in the same way, show what the machine's noise alone makes of it.
 
 mod compare;
 mod cpu;
