@@ -1,9 +1,11 @@
 //! When a test may run, and what happens when it cannot.
 
 use std::env;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
+
+use whywait::platform::mounts::mounted;
 
 use crate::settings::slow;
 
@@ -47,8 +49,7 @@ pub fn measuring_test(group: &str) -> Option<Serial> {
 
 /// As [`kernel_test`], for what is known from the moment of `accept` alone.
 pub fn accept_test() -> Option<Serial> {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    if !mounts.lines().any(|mount| mount.split(' ').nth(2) == Some("tracefs")) {
+    if mounted("tracefs").is_empty() {
         skip("the moment of accept", "tracefs is not mounted: `cargo xtask setup` as root does it");
         return None;
     }
