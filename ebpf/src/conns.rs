@@ -138,33 +138,24 @@ impl Sock {
         peek(self.0, &UNIX_ADDR)
     }
 
-    /// State of a socket that is known already.
+    /// State of a socket that is known already. Of the end of a Unix socket the kernel does not tell: another inode at the same address is
+    /// another socket.
     #[inline(always)]
     pub fn known(self) -> Option<&'static mut ConnState> {
-        CONNS.get_ptr_mut(self.0 as u64).map(|state| unsafe { &mut *state })
-    }
-
-    /// Whether this is another socket than the one with this state, which had the same address: of the end of a Unix socket the kernel does not tell.
-    #[inline(always)]
-    pub fn is_another(self, state: &ConnState) -> bool {
-        state.protocol != TCP && state.inode != 0 && state.inode != self.inode()
+        let state = CONNS.get_ptr_mut(self.0 as u64).map(|state| unsafe { &mut *state })?;
+        let another = state.protocol != TCP && state.inode != 0 && state.inode != self.inode();
+        if another { None } else { Some(state) }
     }
 
     /// State of a socket that a thread of the target uses; `None` for kinds of sockets that carry no requests.
     #[inline(always)]
     pub fn used(self) -> Option<&'static mut ConnState> {
         if let Some(state) = self.known() {
-            if state.protocol == TCP {
-                return Some(state);
-            }
-            let inode = self.inode();
-            if state.inode == 0 {
+            if state.protocol != TCP && state.inode == 0 {
                 // Data came before it was accepted.
-                state.inode = inode;
+                state.inode = self.inode();
             }
-            if state.inode == inode {
-                return Some(state);
-            }
+            return Some(state);
         }
         // A closed socket can still be read, to its end; its connection has been told of and is gone.
         if self.family() != UNIX && self.protocol() == TCP && self.tcp_state() == CLOSED {

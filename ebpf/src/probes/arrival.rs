@@ -31,7 +31,7 @@ const STATE_LISTEN: u32 = 10;
 #[btf_tracepoint(function = "sk_data_ready")]
 fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
     let sock = Sock(ctx.arg::<*const u8>(0));
-    if let Some(conn) = sock.known().filter(|conn| !sock.is_another(conn)) {
+    if let Some(conn) = sock.known() {
         arrived(sock, conn);
     } else if unsafe { load::<u16>(sock.0, &SKC_FAMILY) } == UNIX
         && unsafe { UNIX_LISTENERS.get(sock.unix_address()) }.is_some()
