@@ -92,7 +92,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let file = args.file.display();
     eprintln!(
         "recorded {} in {:.1} s; `whywait report {file}` says why they waited",
-        counted(window.all().count(), "request", "requests"),
+        counted(window.count(), "request", "requests"),
         window.seconds(),
     );
     Ok(ExitCode::SUCCESS)

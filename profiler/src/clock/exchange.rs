@@ -10,7 +10,7 @@ use super::{
     request::{Called, Open, Request, RequestId, StartedAt},
     state::{State, StateTimes},
     thread::Thread,
-    timeline::{Rank, Timeline},
+    timeline::Rank,
 };
 use crate::{
     decode::{ConnId, Event, Route},
@@ -110,47 +110,13 @@ impl RequestClock {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let arrived = op.arrival != 0 && op.arrival <= at.0;
         let start = if arrived { Ns(op.arrival) } else { at };
-        let mut timeline = Timeline::new(start);
-        if self.keeps_paths {
-            timeline = timeline.with_path();
-        }
-        // What came before the read: the queues; over them, what the reader did for this request, and its waits for a CPU.
         let accepted = if op.flags & sock_flag::BEFORE_ACCEPT == 0 {
             start
         } else {
             connection.accepted.or_else(|| accepted_about(thread, start)).unwrap_or(at).clamp(start, at)
         };
-        timeline.claim(start, accepted, State::AcceptQueue, Rank::Queue);
-        timeline.claim(accepted, at, State::RecvQueue, Rank::Queue);
-        for (from, to) in thread.queued_since(start) {
-            timeline.claim(from, to.min(at), State::RunQueue, Rank::Pending);
-        }
-        let mut lock_waits = Vec::new();
-        let previous = busy_with(&self.open, thread, tid);
-        if let Some(previous) = previous {
-            // It read this one in the middle of another: what it did so far was for that.
-            if let Some(request) = self.open.get_mut(&previous) {
-                let rank = thread.rank_for(tid, request);
-                thread.give_pending(request, rank);
-                request.release(tid, at);
-            }
-        } else {
-            thread.drop_before_mark();
-            for stretch in &thread.pending {
-                timeline.claim_from(
-                    stretch.from,
-                    stretch.to.min(at),
-                    stretch.state,
-                    Rank::Owner(1),
-                    stretch.origin,
-                );
-            }
-            thread.give_lock_waits(&mut lock_waits);
-        }
-        thread.drop_pending();
         let request = RequestId(self.next_request);
         self.next_request += 1;
-        self.holds.extend(thread.owns(tid, at, request));
         let begun = Request {
             id: request,
             conn: id,
@@ -166,15 +132,36 @@ impl RequestClock {
             times: StateTimes::default(),
             called: Called::new(),
             parts: Parts::default(),
-            lock_waits,
+            lock_waits: Vec::new(),
             received: Bytes(op.ret.unsigned_abs()),
             sent: Bytes(0),
             touched_by_loss: false,
             path: Vec::new(),
             owners: if self.keeps_paths { vec![tid] } else { Vec::new() },
         };
+        let mut begun = Box::new(Open::new(begun, tid, self.keeps_paths));
+        // What came before the read: the queues; over them, what the reader did for this request, and its waits for a CPU.
+        begun.timeline.claim(start, accepted, State::AcceptQueue, Rank::Queue);
+        begun.timeline.claim(accepted, at, State::RecvQueue, Rank::Queue);
+        for (from, to) in thread.queued_since(start) {
+            begun.timeline.claim(from, to.min(at), State::RunQueue, Rank::Pending);
+        }
+        if let Some(previous) = busy_with(&self.open, thread, tid) {
+            // It read this one in the middle of another: what it did so far was for that.
+            if let Some(request) = self.open.get_mut(&previous) {
+                let rank = thread.rank_for(tid, request);
+                thread.give_pending(request, rank);
+                request.release(tid, at);
+            }
+            thread.drop_pending();
+        } else {
+            // It runs up to the read, so that all of this lies before.
+            thread.drop_before_mark();
+            thread.give_pending(&mut begun, Rank::Owner(1));
+        }
+        self.holds.extend(thread.owns(tid, at, request));
         connection.turn = Turn::Open(request);
-        self.open.insert(request, Box::new(Open::new(begun, timeline, tid)));
+        self.open.insert(request, begun);
     }
 
     /// A thread reads from, writes to, or calls for a request: what it did since its last boundary was for it.
@@ -187,7 +174,7 @@ impl RequestClock {
             }
             let rank = request.own(tid, at);
             thread.give_pending(request, rank);
-            request.timeline.compact(request.last_write.unwrap_or(at));
+            request.compact(request.last_write.unwrap_or(at));
         }
         if let Some(previous) = thread.owner.filter(|previous| *previous != id)
             && let Some(request) = self.open.get_mut(&previous)

@@ -202,7 +202,7 @@ impl RequestClock {
         if let Some(request) = busy.and_then(|id| self.open.get_mut(&id)) {
             let rank = thread.rank_for(tid, request);
             thread.give_pending(request, rank);
-            request.timeline.compact(at);
+            request.compact(at);
         }
         thread.drop_pending();
     }

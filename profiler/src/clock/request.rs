@@ -7,7 +7,7 @@ use super::{
     origin::Parts,
     state::{State, StateTimes},
     thread::{Stretch, Thread},
-    timeline::{Piece, Rank, Timeline},
+    timeline::{Piece, Rank, Settled, Timeline},
 };
 use crate::{
     decode::{ConnId, Route},
@@ -126,22 +126,38 @@ pub(super) struct Open {
     pub send_blocked: Option<Ns>,
     /// Since when each called service owes an answer.
     pub calls: Vec<(ConnId, Ns)>,
+    /// Its states are kept one after the other, too.
+    keeps_path: bool,
 }
 
 impl Open {
     /// A request that `owner` has just read.
-    pub fn new(request: Request, timeline: Timeline, owner: Tid) -> Self {
+    pub fn new(request: Request, owner: Tid, keeps_path: bool) -> Self {
         Self {
             released: request.first_read,
             handed_to: SmallVec::new(),
+            timeline: Timeline::new(request.start),
             request,
-            timeline,
             owner: Some(owner),
             epoch: 1,
             last_write: None,
             send_blocked: None,
             calls: Vec::new(),
+            keeps_path,
         }
+    }
+
+    /// Settles what lies before `until` when there are many claims on its time.
+    pub fn compact(&mut self, until: Ns) {
+        let (timeline, settled) = self.parts();
+        timeline.compact(until, settled);
+    }
+
+    /// Its claims, and where they are settled.
+    fn parts(&mut self) -> (&mut Timeline, Settled<'_>) {
+        let request = &mut self.request;
+        let path = self.keeps_path.then_some(&mut request.path);
+        (&mut self.timeline, Settled { times: &mut request.times, parts: &mut request.parts, path })
     }
 
     /// Whether a part of the response has been written.
@@ -196,11 +212,20 @@ impl Open {
             self.request.waited_on(conn, end.since(since));
         }
         self.request.end = end;
-        let settled = self.timeline.finish(end);
-        self.request.times = settled.times;
-        self.request.parts = settled.parts;
-        self.request.path = settled.path;
+        let (timeline, settled) = self.parts();
+        timeline.settle(end, settled);
         done.push(self.request);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// glibc keeps freed memory of up to so many bytes at hand for its thread (`TCACHE_MAX_BYTES`).
+    #[test]
+    fn an_open_request_is_small_enough_for_an_allocator_to_keep_its_memory_at_hand() {
+        assert!(size_of::<Open>() <= 1_032, "{}", size_of::<Open>());
     }
 }

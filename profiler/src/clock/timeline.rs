@@ -46,7 +46,7 @@ pub struct Segment {
 const MOST: usize = 256;
 
 /// Claims of most requests; they need no memory of their own. With more an open request would be too large for what an allocator keeps at hand.
-const USUAL: usize = 4;
+const USUAL: usize = 7;
 
 /// Pieces of a request's path that are kept; what comes later is one piece.
 const MOST_PIECES: usize = 64;
@@ -64,45 +64,27 @@ pub struct Piece {
     pub ownership: u32,
 }
 
-/// What a request's time was, to its end.
-#[derive(Clone, Debug, Default)]
-pub struct Settled {
+/// Where what is settled is written: a request's time, up to some moment.
+pub struct Settled<'a> {
     /// By state.
-    pub times: StateTimes,
+    pub times: &'a mut StateTimes,
     /// Where it comes from, as far as it is known.
-    pub parts: Parts,
-    /// Piece by piece, where that was kept.
-    pub path: Vec<Piece>,
+    pub parts: &'a mut Parts,
+    /// Piece by piece, where that is wanted.
+    pub path: Option<&'a mut Vec<Piece>>,
 }
 
-/// Claims on a request's time, and what is settled of it.
+/// Claims on a request's time that is not settled yet.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     settled_to: Ns,
-    settled: StateTimes,
-    parts: Parts,
     claims: SmallVec<[Segment; USUAL]>,
-    /// What is settled, piece by piece, where that is wanted.
-    path: Option<Vec<Piece>>,
 }
 
 impl Timeline {
     /// A timeline that begins at `start`.
     pub fn new(start: Ns) -> Self {
-        Self {
-            settled_to: start,
-            settled: StateTimes::default(),
-            parts: Parts::default(),
-            claims: SmallVec::new(),
-            path: None,
-        }
-    }
-
-    /// Keeps the path as well.
-    #[must_use]
-    pub fn with_path(mut self) -> Self {
-        self.path = Some(Vec::new());
-        self
+        Self { settled_to: start, claims: SmallVec::new() }
     }
 
     /// Adds a claim; the part of it that is settled already is ignored.
@@ -128,72 +110,65 @@ impl Timeline {
     }
 
     /// Settles what lies before `until` when there are many claims.
-    pub fn compact(&mut self, until: Ns) {
-        if self.claims.len() > MOST {
-            self.settle(until);
-        }
-    }
-
-    /// Time by state, and where it comes from, from the start to `end`: sums to the time between the two, exactly. Claims beyond `end` do not count.
-    ///
-    /// Must not be called with an `end` before what has been settled; the sum is then that of the settled part.
-    ///
-    /// Beside it the path, where that was kept; its pieces follow each other without a gap.
-    pub fn finish(&mut self, end: Ns) -> Settled {
-        self.settle(end);
-        let path = self.path.take().unwrap_or_default();
-        Settled { times: self.settled, parts: std::mem::take(&mut self.parts), path }
-    }
-
-    /// Moves the settled part on to `until`.
-    fn settle(&mut self, until: Ns) {
-        if until <= self.settled_to {
-            return;
-        }
-        let mut bounds: SmallVec<[Ns; 4 * USUAL]> = SmallVec::new();
-        bounds.push(self.settled_to);
-        for claim in &self.claims {
-            for at in [claim.from, claim.to] {
-                if at > self.settled_to && at < until {
-                    bounds.push(at);
-                }
+    pub fn compact(&mut self, until: Ns, settled: Settled<'_>) {
+        if self.claims.len() > MOST && self.settled_to < until {
+            self.settle(until, settled);
+            self.claims.retain(|claim| claim.to > until);
+            for claim in &mut self.claims {
+                claim.from = claim.from.max(until);
             }
         }
-        bounds.push(until);
-        bounds.sort_unstable();
-        bounds.dedup();
+    }
+
+    /// Settles up to `until`: the times sum to the time from the start to there, exactly, and the pieces of the path follow each other without a gap. Claims
+    /// beyond do not count.
+    ///
+    /// Nothing happens when more than that has been settled.
+    pub fn settle(&mut self, until: Ns, mut settled: Settled<'_>) {
+        // Those that begin at the same time stay in the order in which they were made.
         self.claims.sort_by_key(|claim| claim.from);
-        let claims = &self.claims[..];
-        let mut begun = 0;
-        let mut open: SmallVec<[&Segment; 2 * USUAL]> = SmallVec::new();
-        for pair in bounds.windows(2) {
-            let (from, to) = (pair[0], pair[1]);
-            while let Some(claim) = claims.get(begun).filter(|claim| claim.from <= from) {
-                open.push(claim);
-                begun += 1;
+        let mut claims = &self.claims[..];
+        while self.settled_to < until {
+            let from = self.settled_to;
+            while let Some((_, later)) = claims.split_first().filter(|(first, _)| first.to <= from) {
+                claims = later;
             }
-            open.retain(|claim| claim.to > from);
-            let claim = open.iter().max_by_key(|claim| claim.rank);
-            let state = claim.map_or(State::AppQueue, |claim| claim.state);
-            self.settled[state] += to.since(from);
-            if let Some((claim, origin)) = claim.and_then(|claim| Some((*claim, claim.origin?))) {
-                self.parts.add(state, origin, to.since(from), claim.to == to);
+            let (decides, to) = deciding(claims, from, until);
+            let state = decides.map_or(State::AppQueue, |claim| claim.state);
+            settled.times[state] += to.since(from);
+            if let Some((claim, origin)) = decides.and_then(|claim| Some((claim, claim.origin?))) {
+                settled.parts.add(state, origin, to.since(from), claim.to == to);
             }
-            if let Some(path) = &mut self.path {
-                let ownership = match claim.map(|claim| claim.rank) {
+            if let Some(path) = &mut settled.path {
+                let ownership = match decides.map(|claim| claim.rank) {
                     Some(Rank::Owner(number)) => number,
                     _ => 0,
                 };
                 lengthen(path, Piece { from, to, state, ownership });
             }
-        }
-        drop(open);
-        self.settled_to = until;
-        self.claims.retain(|claim| claim.to > until);
-        for claim in &mut self.claims {
-            claim.from = claim.from.max(until);
+            self.settled_to = to;
         }
     }
+}
+
+/// Which of these claims, sorted by their beginning, decides at a moment, if one does, and up to when: its end, or the beginning of one that is believed as
+/// much or more. So of two that are believed as much the later one decides.
+fn deciding(claims: &[Segment], at: Ns, until: Ns) -> (Option<&Segment>, Ns) {
+    let (mut decides, mut to): (Option<&Segment>, Ns) = (None, until);
+    for claim in claims {
+        if claim.from >= to {
+            break;
+        }
+        if claim.to > at && decides.is_none_or(|best| claim.rank >= best.rank) {
+            if claim.from > at {
+                to = claim.from;
+                break;
+            }
+            decides = Some(claim);
+            to = claim.to.min(until);
+        }
+    }
+    (decides, to)
 }
 
 /// Adds a piece to a path.
@@ -212,12 +187,27 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// What a timeline is settled to.
+    #[derive(Default)]
+    struct Known {
+        times: StateTimes,
+        parts: Parts,
+        path: Vec<Piece>,
+    }
+
+    impl Known {
+        fn to(&mut self) -> Settled<'_> {
+            Settled { times: &mut self.times, parts: &mut self.parts, path: Some(&mut self.path) }
+        }
+    }
+
     fn times(start: u64, end: u64, claims: &[(u64, u64, State, Rank)]) -> StateTimes {
-        let mut line = Timeline::new(Ns(start));
+        let (mut line, mut known) = (Timeline::new(Ns(start)), Known::default());
         for (from, to, state, rank) in claims {
             line.claim(Ns(*from), Ns(*to), *state, *rank);
         }
-        line.finish(Ns(end)).times
+        line.settle(Ns(end), known.to());
+        known.times
     }
 
     #[test]
@@ -264,15 +254,15 @@ mod tests {
             length in 0_u64..1_000,
             claims in proptest::collection::vec((0_u64..2_500, 0_u64..2_500, 0..State::COUNT, rank()), 0..400),
         ) {
-            let mut line = Timeline::new(Ns(start)).with_path();
+            let (mut line, mut known) = (Timeline::new(Ns(start)), Known::default());
             for (from, to, state, rank) in claims {
                 line.claim(Ns(from), Ns(to), State::ALL[state], rank);
-                line.compact(Ns(to.min(start + length)));
+                line.compact(Ns(to.min(start + length)), known.to());
             }
-            let Settled { times, path, .. } = line.finish(Ns(start + length));
-            prop_assert_eq!(times.total(), length);
+            line.settle(Ns(start + length), known.to());
+            prop_assert_eq!(known.times.total(), length);
             let mut at = Ns(start);
-            for piece in path {
+            for piece in known.path {
                 prop_assert_eq!(piece.from, at);
                 at = piece.to;
             }

@@ -4,19 +4,23 @@
 //! the other order, some microseconds apart; a thread that is preempted between the two (an interrupt) makes it more. Events are held
 //! back until what is newer by the slack has come.
 
-use std::collections::VecDeque;
-
 use super::event::Event;
 use crate::units::Ns;
 
 /// Events that are held at most: more than all CPUs of a large machine send within the slack. A file can have any number of the same time.
 const MOST: usize = 1 << 15;
 
+/// Places of events that were passed on, after which the memory is used again.
+const USED: usize = 1 << 12;
+
 /// Puts events in the order of their times; those of the same time stay in that of their arrival.
+#[derive(Default)]
 pub struct Reorder {
     slack: u64,
-    /// Sorted. Events come nearly in order, so that almost each one is added at the end.
-    held: VecDeque<Event>,
+    /// Those from `first` on are held, sorted. Events come nearly in order, so that almost each one is added at the end.
+    events: Vec<Event>,
+    /// Those before it were passed on: to move an event is most of what is done with it, so they leave many at a time.
+    first: usize,
     newest: Ns,
     released: Ns,
     late: u64,
@@ -25,35 +29,53 @@ pub struct Reorder {
 impl Reorder {
     /// Holds events back for `slack` nanoseconds of their own time.
     pub fn new(slack: u64) -> Self {
-        Self { slack, held: VecDeque::new(), newest: Ns(0), released: Ns(0), late: 0 }
+        Self { slack, ..Self::default() }
     }
 
     /// Takes an event.
+    #[inline]
     pub fn push(&mut self, event: Event) {
         if event.at < self.released {
             self.late += 1;
         }
         self.newest = self.newest.max(event.at);
-        match self.held.back() {
+        match self.held().last() {
             Some(last) if last.at > event.at => {
-                let place = self.held.partition_point(|held| held.at <= event.at);
-                self.held.insert(place, event);
+                let place = self.held().partition_point(|held| held.at <= event.at);
+                self.events.insert(self.first + place, event);
             }
-            _ => self.held.push_back(event),
+            _ => self.events.push(event),
         }
     }
 
-    /// The next event that nothing earlier can still precede.
-    pub fn pop(&mut self) -> Option<Event> {
-        let waits = self.held.front()?.at.plus(self.slack) > self.newest && self.held.len() <= MOST;
-        if waits { None } else { self.take() }
+    /// Passes on each event that nothing earlier can still precede.
+    #[inline]
+    pub fn pass(&mut self, mut to: impl FnMut(&Event)) {
+        while let Some(event) = self.held().first()
+            && (event.at.plus(self.slack) <= self.newest || self.held().len() > MOST)
+        {
+            to(event);
+            self.released = self.released.max(event.at);
+            self.first += 1;
+        }
+        if self.first >= USED {
+            self.events.drain(..self.first);
+            self.first = 0;
+        }
     }
 
-    /// The next event, at the end of the stream.
-    pub fn take(&mut self) -> Option<Event> {
-        let event = self.held.pop_front()?;
-        self.released = self.released.max(event.at);
-        Some(event)
+    /// Passes on each event, at the end of the stream.
+    pub fn pass_all(&mut self, mut to: impl FnMut(&Event)) {
+        for event in self.held() {
+            to(event);
+        }
+        self.released = self.released.max(self.held().last().map_or(Ns(0), |last| last.at));
+        self.events.clear();
+        self.first = 0;
+    }
+
+    fn held(&self) -> &[Event] {
+        &self.events[self.first..]
     }
 
     /// Events that came later than the slack allows; they were passed on out of order.
@@ -90,7 +112,8 @@ mod tests {
         for cpu in 0..5 {
             order.push(Event { cpu, ..event(9) });
         }
-        let cpus: Vec<u16> = std::iter::from_fn(|| order.take()).map(|event| event.cpu).collect();
+        let mut cpus = Vec::new();
+        order.pass_all(|event| cpus.push(event.cpu));
         assert_eq!(cpus, [0, 1, 2, 3, 4]);
     }
 
@@ -100,8 +123,8 @@ mod tests {
         let mut passed = 0;
         for _ in 0..3 * MOST {
             order.push(event(7));
-            passed += std::iter::from_fn(|| order.pop()).count();
-            assert!(order.held.len() <= MOST);
+            order.pass(|_| passed += 1);
+            assert!(order.held().len() <= MOST && order.events.len() <= MOST + USED);
         }
         assert_eq!(passed, 2 * MOST);
     }
@@ -118,11 +141,9 @@ mod tests {
             let mut out = Vec::new();
             for (at, _) in &arrivals {
                 order.push(event(*at));
-                while let Some(event) = order.pop() {
-                    out.push(event.at.0);
-                }
+                order.pass(|event| out.push(event.at.0));
             }
-            out.extend(std::iter::from_fn(|| order.take()).map(|event| event.at.0));
+            order.pass_all(|event| out.push(event.at.0));
             let mut sorted = out.clone();
             sorted.sort_unstable();
             prop_assert_eq!(out.len(), times.len());

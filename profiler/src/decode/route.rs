@@ -1,19 +1,16 @@
 //! Method and path of HTTP requests, each kept once.
 
-use std::{
-    borrow::{Borrow, Cow},
-    fmt,
-    ops::Deref,
-    sync::Arc,
-};
+use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 
 /// Routes that are kept; a server with more (ids in its paths) pays for each request's name.
 const MOST: usize = 4096;
 /// Methods of RFC 9110 and RFC 5789.
 const METHODS: [&[u8]; 9] =
     [b"GET", b"POST", b"PUT", b"HEAD", b"DELETE", b"PATCH", b"OPTIONS", b"CONNECT", b"TRACE"];
+/// Length of the longest of them.
+const LONGEST_METHOD: usize = 7;
 
 /// Method and path of an HTTP/1.x request, without the query: `GET /json`. Cheap to copy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,33 +45,31 @@ impl fmt::Display for Route {
 /// The routes that have been seen.
 #[derive(Debug, Default)]
 pub struct Routes {
-    known: FxHashSet<Route>,
+    /// By the bytes that name them.
+    known: FxHashMap<Box<[u8]>, Route>,
 }
 
 impl Routes {
     /// Route of a request whose first bytes these are; `None` where they are not the beginning of an HTTP/1.x request.
     pub fn of(&mut self, head: &[u8]) -> Option<Route> {
-        let space = head.iter().position(|byte| *byte == b' ')?;
-        if !METHODS.contains(&&head[..space]) {
-            return None;
-        }
+        let space = head.iter().take(LONGEST_METHOD + 1).position(|byte| *byte == b' ')?;
         let path = &head[space + 1..];
-        let length = path.iter().position(|byte| b" ?#\r\n".contains(byte)).unwrap_or(path.len());
-        if length == 0 {
-            return None;
-        }
+        let ends = |byte: &u8| matches!(byte, b' ' | b'?' | b'#' | b'\r' | b'\n');
+        let length = path.iter().position(ends).unwrap_or(path.len());
         let name = &head[..=space + length];
-        // A path is ASCII as a rule, and known already.
-        let name = std::str::from_utf8(name).map_or_else(|_| String::from_utf8_lossy(name), Cow::Borrowed);
-        if let Some(route) = self.known.get(&*name) {
+        if let Some(route) = self.known.get(name) {
             return Some(route.clone());
         }
-        if name.chars().any(char::is_control) {
+        if length == 0 || !METHODS.contains(&&head[..space]) {
             return None;
         }
-        let route = Route::from(&*name);
+        let text = String::from_utf8_lossy(name);
+        if text.chars().any(char::is_control) {
+            return None;
+        }
+        let route = Route::from(&*text);
         if self.known.len() < MOST {
-            self.known.insert(route.clone());
+            self.known.insert(name.into(), route.clone());
         }
         Some(route)
     }

@@ -323,7 +323,7 @@ impl Run {
         self.beside.last_look(&fresh, &pipeline);
         self.tapes.fresh(&fresh, &pipeline);
         let facts = self.beside.facts(&self.session, &self.target, now)?;
-        if pipeline.window().all().count() > 0 {
+        if pipeline.window().count() > 0 {
             self.explainer.explain(pipeline, facts.clone().since(&self.before));
         }
         self.before = facts.counted_so_far();

@@ -25,6 +25,8 @@ const CONNECTIONS: usize = 1 << 18;
 /// Nanoseconds of the records' own time after which finished requests are handed on. Whatever pieces the records come in, they are
 /// handed on between the same two events.
 const TOGETHER: u64 = 50_000_000;
+/// Finished requests after which they are handed on earlier: what has just been written is still near the CPU.
+const MANY: usize = 512;
 
 /// Is told what goes through a pipeline, while it does.
 pub trait Listener: Send {
@@ -122,6 +124,8 @@ impl Pipeline {
 
     /// Takes records one after the other, as the reader hands them on; `unwind` finds the callers in the stacks among them.
     pub fn records(&mut self, mut bytes: &[u8], unwind: &mut dyn Unwind) {
+        // What is held back is shown to the rest where it lies.
+        let mut order = std::mem::take(&mut self.order);
         while let Some(header) = Header::from_bytes(bytes) {
             let length = header.len as usize;
             if length < size_of::<Header>() || length > bytes.len() {
@@ -130,28 +134,31 @@ impl Pipeline {
             let (record, rest) = bytes.split_at(length);
             // The ring aligns its records to eight bytes, and so do the layouts.
             bytes = rest;
-            match decode(record, &mut self.routes) {
-                Ok(mut event) => {
-                    if let Some(present) = &mut self.present {
-                        present.record(&header, record);
-                        self.newest = self.newest.max(header.ts);
-                    }
-                    let is_full =
-                        matches!(event.what, What::Conn(_)) && self.clock.connections() >= CONNECTIONS;
-                    if is_full || !self.gaps.check(&mut event) {
-                        self.unreadable += 1;
-                        continue;
-                    }
-                    self.traces.number(&mut event, unwind);
-                    self.order.push(event);
-                    while let Some(event) = self.order.pop() {
-                        self.take(&event);
-                    }
-                }
-                Err(_) => self.unreadable += 1,
+            let mut decoded = decode(record, &mut self.routes);
+            if !decoded.as_mut().is_ok_and(|event| self.is_believed(&header, record, event)) {
+                self.unreadable += 1;
+                continue;
             }
+            if let Ok(event) = &mut decoded {
+                self.traces.number(event, unwind);
+            }
+            if let Ok(event) = decoded {
+                order.push(event);
+            }
+            order.pass(|event| self.take(event));
         }
+        self.order = order;
         self.unreadable += u64::from(!bytes.is_empty());
+    }
+
+    /// Whether an event is taken; what is missing before it is noted in it.
+    fn is_believed(&mut self, header: &Header, record: &[u8], event: &mut Event) -> bool {
+        if let Some(present) = &mut self.present {
+            present.record(header, record);
+            self.newest = self.newest.max(header.ts);
+        }
+        let is_full = matches!(event.what, What::Conn(_)) && self.clock.connections() >= CONNECTIONS;
+        !is_full && self.gaps.check(event)
     }
 
     /// Finished requests keep their states one after the other, not only the sums.
@@ -188,9 +195,9 @@ impl Pipeline {
 
     /// Nothing has come for longer than the reader waits: what is held back for its order is passed on.
     pub fn idle(&mut self) {
-        while let Some(event) = self.order.take() {
-            self.take(&event);
-        }
+        let mut order = std::mem::take(&mut self.order);
+        order.pass_all(|event| self.take(event));
+        self.order = order;
         self.pass_on();
     }
 
@@ -247,11 +254,13 @@ impl Pipeline {
 
     /// Ends the window: nothing that was over later belongs to it.
     pub fn finish(&mut self, end: Ns) {
-        while let Some(event) = self.order.take() {
+        let mut order = std::mem::take(&mut self.order);
+        order.pass_all(|event| {
             if event.at <= end {
-                self.take(&event);
+                self.take(event);
             }
-        }
+        });
+        self.order = order;
         let owed = self.gaps.finish();
         if owed > 0 {
             self.clock.missing(owed);
@@ -274,7 +283,7 @@ impl Pipeline {
     }
 
     fn take(&mut self, event: &Event) {
-        if event.at >= self.pass_at {
+        if event.at >= self.pass_at || self.done.len() >= MANY {
             self.pass_on();
             self.pass_at = event.at.plus(TOGETHER);
         }
@@ -309,7 +318,7 @@ impl Pipeline {
         for hold in self.clock.holds() {
             self.ledger.hold(hold);
         }
-        for request in &self.done {
+        for request in &mut self.done {
             self.window.request(request);
             if let Some(history) = &mut self.history {
                 history.request(request);
@@ -322,6 +331,7 @@ impl Pipeline {
             if let Some(sink) = &mut self.sink {
                 sink.request(request);
             }
+            self.ledger.keep(request);
         }
         self.done.clear();
     }

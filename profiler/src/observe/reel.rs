@@ -297,7 +297,7 @@ impl Reel {
         let pipeline = self.pipeline.turn(at);
         let facts = self.facts;
         self.facts.0 = facts.1;
-        if pipeline.window().all().count() > 0 {
+        if pipeline.window().count() > 0 {
             let span = (pipeline.window().span().0, at);
             self.window = Some(Window { pipeline, span, facts });
         }

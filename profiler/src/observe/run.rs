@@ -220,7 +220,7 @@ impl Run {
     /// Tells those who hear of the run while it goes on.
     fn tell_outlet(&mut self) -> Result<(), AttachError> {
         let Some(outlet) = self.outlet.as_ref().filter(|outlet| outlet.is_due()) else { return Ok(()) };
-        if outlet.wants_causes() && self.pipeline.window().all().count() > 0 {
+        if outlet.wants_causes() && self.pipeline.window().count() > 0 {
             let began = Instant::now();
             let facts =
                 self.facts(monotonic(), LockNames::look_up(self.pipeline.locks()))?.since(&self.before);

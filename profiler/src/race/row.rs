@@ -74,7 +74,7 @@ impl Counts {
         let (window, tally) = (observation.pipeline.window(), observation.pipeline.tally());
         let (threads, total) = (window.threads(), window.threads().total());
         Self {
-            requests: window.all().count(),
+            requests: window.count(),
             unanswered: tally.unanswered,
             in_flight: tally.in_flight,
             cpu_us: total.on_cpu as f64 / 1e3,

@@ -284,8 +284,8 @@ fn group(name: String, book: &Book) -> Group {
 }
 
 /// Groups by the time that their requests took in all.
-fn ranked<'a>(groups: impl Iterator<Item = (String, &'a Book)>) -> Vec<Group> {
-    let mut groups: Vec<Group> = groups.map(|(name, book)| group(name, book)).collect();
+fn ranked(groups: impl Iterator<Item = (String, Book)>) -> Vec<Group> {
+    let mut groups: Vec<Group> = groups.map(|(name, book)| group(name, &book)).collect();
     groups.sort_by(|a, b| {
         let time = |group: &Group| group.latency_us.mean * group.count as f64;
         time(b).total_cmp(&time(a)).then_with(|| a.name.cmp(&b.name))
@@ -318,8 +318,7 @@ fn thread_uses(window: &Window) -> Vec<ThreadUse> {
 
 fn per_request(observation: &Observation, window: &Window) -> PerRequest {
     let total = window.threads().total();
-    let each =
-        |count: u64| if window.all().count() == 0 { 0.0 } else { count as f64 / window.all().count() as f64 };
+    let each = |count: u64| if window.count() == 0 { 0.0 } else { count as f64 / window.count() as f64 };
     let slice = observation.facts.slice;
     let traced: u64 = observation.facts.syscalls.iter().map(|count| count.count).sum();
     let system_calls = if observation.facts.mode.syscalls {
@@ -379,7 +378,7 @@ pub fn explain(observation: &Observation) -> Explanation {
         requests: Requests {
             count: all.count(),
             per_second: round(if seconds > 0.0 { all.count() as f64 / seconds } else { 0.0 }),
-            latency_us: latency(all),
+            latency_us: latency(&all),
             unanswered: tally.unanswered,
             in_flight: tally.in_flight,
             without_arrival: window.without_arrival(),

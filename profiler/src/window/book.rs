@@ -37,6 +37,22 @@ impl Book {
         self.max = self.max.max(latency);
     }
 
+    /// The requests of all of these.
+    pub(super) fn sum<'a>(books: impl Iterator<Item = &'a Self>) -> Self {
+        let mut sum = Self::default();
+        for book in books {
+            for (index, bucket) in &book.buckets {
+                let to = sum.buckets.entry(*index).or_default();
+                to.count += bucket.count;
+                to.total = to.total.saturating_add(bucket.total);
+                to.times.add(&bucket.times);
+            }
+            sum.count += book.count;
+            sum.max = sum.max.max(book.max);
+        }
+        sum
+    }
+
     /// Number of requests.
     pub fn count(&self) -> u64 {
         self.count

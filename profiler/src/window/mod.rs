@@ -1,29 +1,28 @@
 //! What a span of time adds up to: requests by latency, route and process; threads and their switches. Pure.
 
 mod book;
+mod books;
 mod overlap;
 mod series;
 mod threads;
 
-use rustc_hash::FxHashMap;
 use whywait_ebpf::abi::born;
 
 pub use book::{Book, Bucket, GROUPING, index, lower};
 pub use series::Point;
 pub use threads::{Threads, Usage};
 
+use books::Books;
 use series::Series;
 
 use crate::{
     clock::{Request, StartedAt},
-    decode::{Event, Route, Taken, What},
+    decode::{Event, Taken, What},
     units::{Ns, Pid},
 };
 pub(crate) use overlap::Overlap;
 
-/// Routes that are kept apart; the rest is summed under one name.
-const MOST_ROUTES: usize = 256;
-/// Name of the rest.
+/// Name of the routes that are not kept apart.
 pub const OTHER_ROUTES: &str = "(other routes)";
 
 /// A span of time, and what happened in it.
@@ -31,10 +30,7 @@ pub const OTHER_ROUTES: &str = "(other routes)";
 pub struct Window {
     begin: Ns,
     end: Ns,
-    all: Book,
-    routes: FxHashMap<Route, Book>,
-    other_routes: Book,
-    processes: FxHashMap<Pid, Book>,
+    books: Books,
     in_flight: Overlap,
     in_flight_over_time: Series,
     ended_over_time: Series,
@@ -50,10 +46,7 @@ impl Window {
         Self {
             begin,
             end: begin,
-            all: Book::default(),
-            routes: FxHashMap::default(),
-            other_routes: Book::default(),
-            processes: FxHashMap::default(),
+            books: Books::default(),
             in_flight: Overlap::default(),
             in_flight_over_time: Series::new(begin),
             ended_over_time: Series::new(begin),
@@ -89,18 +82,7 @@ impl Window {
 
     /// Takes a finished request. One that began before the window counts: it was seen whole.
     pub fn request(&mut self, request: &Request) {
-        let latency = request.latency();
-        self.all.add(latency, &request.times);
-        self.processes.entry(request.pid).or_default().add(latency, &request.times);
-        if let Some(route) = &request.route {
-            let room = self.routes.len() < MOST_ROUTES;
-            let book = match self.routes.get_mut(route) {
-                Some(book) => book,
-                None if room => self.routes.entry(route.clone()).or_default(),
-                None => &mut self.other_routes,
-            };
-            book.add(latency, &request.times);
-        }
+        self.books.add(request.pid, request.route.as_ref(), request.latency(), &request.times);
         let start = request.start.max(self.begin);
         self.in_flight.add(start, request.end);
         self.in_flight_over_time.add(start, request.end);
@@ -125,20 +107,24 @@ impl Window {
         (self.begin, self.end)
     }
 
+    /// How many requests there are.
+    pub fn count(&self) -> u64 {
+        self.books.count()
+    }
+
     /// All requests.
-    pub fn all(&self) -> &Book {
-        &self.all
+    pub fn all(&self) -> Book {
+        self.books.all()
     }
 
     /// Requests by route, where they have one, in no order.
-    pub fn routes(&self) -> impl Iterator<Item = (&str, &Book)> {
-        let other = (self.other_routes.count() > 0).then_some((OTHER_ROUTES, &self.other_routes));
-        self.routes.iter().map(|(route, book)| (&**route, book)).chain(other)
+    pub fn routes(&self) -> impl Iterator<Item = (&str, Book)> {
+        self.books.routes()
     }
 
     /// Requests by the process that read them, in no order.
-    pub fn processes(&self) -> impl ExactSizeIterator<Item = (Pid, &Book)> {
-        self.processes.iter().map(|(pid, book)| (*pid, book))
+    pub fn processes(&self) -> impl ExactSizeIterator<Item = (Pid, Book)> {
+        self.books.processes()
     }
 
     /// Threads and their time.

@@ -13,25 +13,31 @@ pub struct Series {
     begin: Ns,
     width: u64,
     parts: Vec<u64>,
+    /// The part that was asked for last, and when it begins: most moments lie in the same one, and to divide is slow.
+    last: (usize, Ns),
 }
 
 impl Series {
     /// A series that begins at `begin`.
     pub fn new(begin: Ns) -> Self {
-        Self { begin, width: SHORTEST, parts: Vec::new() }
+        Self { begin, width: SHORTEST, parts: vec![0], last: (0, begin) }
     }
 
     /// Part in which a moment lies, once the parts are wide enough for it.
     fn part(&mut self, at: Ns) -> usize {
+        let (last, begins) = self.last;
+        if at >= begins && at.since(begins) < self.width {
+            return last;
+        }
         let since = at.since(self.begin);
         while since / self.width >= MOST as u64 {
-            self.width *= 2;
-            self.parts = halved(&self.parts);
+            self.double();
         }
         let part = usize::try_from(since / self.width).unwrap_or(MOST - 1);
         if self.parts.len() <= part {
             self.parts.resize(part + 1, 0);
         }
+        self.last = (part, self.begin.plus(part as u64 * self.width));
         part
     }
 
@@ -56,18 +62,23 @@ impl Series {
         self.parts[part] += 1;
     }
 
+    /// Makes the parts twice as wide.
+    fn double(&mut self) {
+        self.width *= 2;
+        self.parts = self
+            .parts
+            .chunks(2)
+            .map(|pair| pair.iter().fold(0, |sum: u64, part| sum.saturating_add(*part)))
+            .collect();
+        self.last = (0, self.begin);
+    }
+
     /// Makes the parts as wide as those of another series.
     fn widen(&mut self, width: u64) {
         while self.width < width {
-            self.width *= 2;
-            self.parts = halved(&self.parts);
+            self.double();
         }
     }
-}
-
-/// The same in parts that are twice as wide.
-fn halved(parts: &[u64]) -> Vec<u64> {
-    parts.chunks(2).map(|pair| pair.iter().fold(0, |sum: u64, part| sum.saturating_add(*part))).collect()
 }
 
 /// A part of the window.

@@ -54,8 +54,12 @@ impl Ledger {
         self.service_ns += request.latency().saturating_sub(queued.iter().sum());
         self.holds.request(request);
         self.peers.request(request);
-        self.sample.add(request);
         self.trace.add(request);
+    }
+
+    /// Perhaps keeps the request whole, which nobody else needs any more, see [`Sample::add`].
+    pub fn keep(&mut self, request: &mut Request) {
+        self.sample.add(request);
     }
 
     /// A sample of the requests.

@@ -21,8 +21,8 @@ impl Default for Sample {
 }
 
 impl Sample {
-    /// Takes a request, and perhaps keeps it.
-    pub fn add(&mut self, request: &Request) {
+    /// Takes a request, and perhaps keeps it: `request` is then the one that had its place.
+    pub fn add(&mut self, request: &mut Request) {
         self.seen += 1;
         if self.kept.len() < SIZE {
             self.kept.push(request.clone());
@@ -30,7 +30,7 @@ impl Sample {
         }
         let place = self.below(self.seen);
         if let Some(kept) = usize::try_from(place).ok().and_then(|place| self.kept.get_mut(place)) {
-            kept.clone_from(request);
+            std::mem::swap(kept, request);
         }
     }
 
@@ -70,7 +70,7 @@ mod tests {
         let mut sample = Sample::default();
         let many = 10 * SIZE as u64;
         for at in 0..many {
-            sample.add(&request(at, Ns(at), 1_000));
+            sample.add(&mut request(at, Ns(at), 1_000));
         }
         assert_eq!(sample.requests().len(), SIZE);
         let mean = sample.requests().iter().map(|kept| kept.start.0 as f64).sum::<f64>() / SIZE as f64;
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn the_slowest_tenth_of_twenty_are_two() {
         let mut sample = Sample::default();
-        (1..=20).for_each(|at| sample.add(&request(at, Ns(0), at)));
+        (1..=20).for_each(|at| sample.add(&mut request(at, Ns(0), at)));
         let slowest: Vec<u64> = sample.slowest(0.1).iter().map(|request| request.latency()).collect();
         assert_eq!(slowest, [20, 19]);
         assert!(Sample::default().slowest(0.1).is_empty());
