@@ -122,26 +122,31 @@ impl Neighbourhood {
         }
     }
 
-    /// Looks at the connections of the process that has taken most of those that have been looked at least.
+    /// Looks at the connections of processes that have not been looked at often enough, all at once.
     fn connections(&mut self, pipeline: &Pipeline) {
-        let due = pipeline
+        let own = Pid(std::process::id());
+        let due: Vec<Pid> = pipeline
             .cpu()
             .above(MATTERS)
             .into_iter()
-            .filter(|pid| !self.members.contains(pid))
+            .filter(|pid| *pid != own && !self.members.contains(pid))
             .take(MOST_CLIENTS)
-            .filter_map(|pid| Some((pid, self.seen.get(&pid).filter(|seen| !seen.first.kernel)?.looks)))
-            .filter(|(_, looks)| *looks < LOOKS)
-            .min_by_key(|(_, looks)| *looks);
-        let Some((pid, _)) = due else { return };
-        self.last_look = Some(Instant::now());
-        if let Some(seen) = self.seen.get_mut(&pid) {
-            seen.looks += 1;
+            .filter(|pid| self.seen.get(pid).is_some_and(|seen| !seen.first.kernel && seen.looks < LOOKS))
+            .collect();
+        if due.is_empty() {
+            return;
         }
-        let connections = &mut self.outside.neighbours.entry(pid).or_default().connections;
-        for socket in open_tcp_sockets(&[pid]).remove(&pid).unwrap_or_default() {
-            if !socket.listens && connections.len() < MOST_CONNECTIONS {
-                connections.insert((socket.port, socket.peer_port));
+        self.last_look = Some(Instant::now());
+        let mut open = open_tcp_sockets(&due);
+        for pid in due {
+            if let Some(seen) = self.seen.get_mut(&pid) {
+                seen.looks += 1;
+            }
+            let connections = &mut self.outside.neighbours.entry(pid).or_default().connections;
+            for socket in open.remove(&pid).unwrap_or_default() {
+                if !socket.listens && connections.len() < MOST_CONNECTIONS {
+                    connections.insert((socket.port, socket.peer_port));
+                }
             }
         }
     }
