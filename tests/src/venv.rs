@@ -36,7 +36,8 @@ fn run(command: &mut Command) -> Result<(), String> {
     Err(format!("{name} failed: {}", told.lines().last().unwrap_or("it gave no reason")))
 }
 
-fn cache_dir() -> Result<PathBuf, String> {
+/// A folder for what is kept between runs, outside of the checkout.
+pub fn cache_dir() -> Result<PathBuf, String> {
     let under = |variable: &str, path: &str| env::var_os(variable).map(|dir| Path::new(&dir).join(path));
     under("WHYWAIT_TEST_CACHE", "")
         .or_else(|| under("XDG_CACHE_HOME", "whywait"))

@@ -1,4 +1,4 @@
-//! The same cause in servers that have nothing else in common: Python, C, Java and Node.js programs with one cause planted, beside the same
+//! The same cause in servers that have nothing else in common: Python, C, Java, Node.js, Go and Ruby programs with one cause planted, beside the same
 //! programs with something that looks like it.
 //!
 //! As in `findings.rs`, a case is tried again where the machine is busy with something else.
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use whywait_tests::Written::{C, Java, Node, Python};
+use whywait_tests::Written::{C, Go, Java, Node, Python, Ruby};
 use whywait_tests::{Guard, Load, RealServer, Report, Whywait, Written, caused, measuring_test};
 
 /// How long a server is watched.
@@ -96,6 +96,37 @@ fn locks() {
     named(Java(12), "monitor", clients(6), "lock_contention");
     not_named(C, "sleep", clients(6), &["lock_contention"]);
     not_named(Python, "sleep", clients(6), &["lock_contention", "gil_contention"]);
+}
+
+/// A mutex of Go, of which the kernel sees nothing: its holder sleeps or computes, and goroutines that sleep or compute without one.
+#[test]
+fn locks_of_goroutines() {
+    let Some(_serial) = measuring_test("causes") else { return };
+    named(Go, "mutex", clients(8), "lock_contention");
+    named(Go, "mutex-burn", clients(8), "lock_contention");
+    named(Go, "sleep", clients(8), "sleeping");
+    not_named(Go, "sleep", clients(8), &["lock_contention"]);
+    not_named(Go, "burn", clients(8), &["lock_contention"]);
+}
+
+/// A file that many threads write at once has one lock in the kernel; files of their own have one each.
+#[test]
+fn locks_of_the_kernel() {
+    let Some(_serial) = measuring_test("causes") else { return };
+    for written in [Java(12), Go] {
+        named(written, "one-file", clients(8), "kernel_lock_contention");
+        not_named(written, "own-files", clients(2), &["kernel_lock_contention", "lock_contention"]);
+    }
+}
+
+/// Ruby threads that compute wait for the interpreter's lock; those that sleep let it go, with a mutex in hand or without.
+#[test]
+fn the_lock_of_ruby() {
+    let Some(_serial) = measuring_test("causes") else { return };
+    named(Ruby, "burn", clients(8), "gil_contention");
+    named(Ruby, "mutex", clients(8), "lock_contention");
+    not_named(Ruby, "mutex", clients(8), &["gil_contention"]);
+    not_named(Ruby, "sleep", clients(8), &["gil_contention", "lock_contention"]);
 }
 
 /// Python threads that compute wait for the interpreter's lock; those of C that compute as much do not.
@@ -191,6 +222,7 @@ fn processes() {
 fn threads() {
     let Some(_serial) = measuring_test("causes") else { return };
     named(C, "threads", clients(2), "thread_churn");
+    named(Java(4), "join", clients(2), "thread_churn");
     not_named(C, "none", clients(2), &["thread_churn"]);
 }
 

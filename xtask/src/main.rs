@@ -2,6 +2,7 @@
 
 mod ci;
 mod dashboard;
+mod detect;
 mod ebpf;
 mod fuzz;
 mod load_ceiling;

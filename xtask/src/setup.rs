@@ -52,6 +52,8 @@ pub fn run(args: &Args) -> Result<()> {
     packages("servers", SERVER_PACKAGES)?;
     program("node", "nodejs")?;
     program("javac", "openjdk-17-jdk-headless")?;
+    program("go", "golang-go")?;
+    program("ruby", "ruby")?;
     program("chromium", "chromium")?;
     tracefs()?;
     if args.matrix {

@@ -3,14 +3,14 @@
 //! The measuring is a program of the package of tests; here its tables are put into `docs/accuracy.md`, between two markers,
 //! with the command and the machine that they come from.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
 use crate::test::{Binaries, MEASURING};
-use crate::{process, tree};
+use crate::{detect, process, tree};
 
 /// The page, relative to the checkout.
 const PAGE: &str = "docs/accuracy.md";
@@ -31,8 +31,8 @@ pub struct Args {
     /// Write every number to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// A folder of detective scenarios (with `detect.py` beside it, or in it): run these instead, with their causes and
-    /// without. The variable `WHYWAIT_SCENARIOS` names one as well
+    /// A folder of detective scenarios, or of folders of them, with `detect.py` in it or beside it: run these instead, with their
+    /// causes and without. The variable `WHYWAIT_SCENARIOS` names one as well
     #[arg(long, value_name = "DIR")]
     scenarios: Option<PathBuf>,
 }
@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<()> {
     let binaries = Binaries::build()?;
     let named = args.scenarios.clone().or_else(|| env::var_os("WHYWAIT_SCENARIOS").map(PathBuf::from));
     if let Some(scenarios) = named {
-        return detect(&scenarios, &binaries);
+        return detect::run(&scenarios, &binaries);
     }
     let mut cargo = process::cargo();
     cargo.args(["build", "--release", "--package", MEASURING, "--bin", "truth"]);
@@ -74,29 +74,6 @@ pub fn run(args: &Args) -> Result<()> {
         fs::write(&page, between_markers(&text, &measured)?)
             .with_context(|| format!("cannot write {PAGE}"))?;
         println!("truth: {PAGE}: written");
-    }
-    Ok(())
-}
-
-/// Runs `detect.py` on scenarios that each have one planted cause, and again without the causes.
-fn detect(scenarios: &Path, binaries: &Binaries) -> Result<()> {
-    let script = [scenarios.join("detect.py"), scenarios.join("../detect.py")]
-        .into_iter()
-        .find(|script| script.exists());
-    let Some(script) = script else {
-        bail!(
-            "truth: there is no detect.py in {0}, nor beside it: name the folder of scenarios",
-            scenarios.display()
-        );
-    };
-    for control in [false, true] {
-        let mut run = Command::new("python3");
-        run.arg(&script)
-            .arg("--whywait")
-            .arg(binaries.whywait())
-            .args(control.then_some("--control"))
-            .arg(scenarios);
-        process::run(&mut run)?;
     }
     Ok(())
 }

@@ -10,9 +10,9 @@ use crate::units::{Pid, Tid};
 const MOST: usize = 65_536;
 /// `FUTEX_PRIVATE_FLAG`
 const PRIVATE: u64 = 128;
-/// Of so many waits that ended by themselves one may seem to have been ended by a thread: the timer's interrupt has met that thread in a
-/// system call of its own.
-const BY_CHANCE: u32 = 50;
+/// Of so many waits that ended by themselves one may have been ended by a thread: the timer's interrupt has met that thread in a system call of its
+/// own, or the place is where a runtime parks the thread for whatever it waits for, as Ruby does for its interpreter lock as well.
+const WOKEN: u32 = 2;
 
 /// How waits on a futex have ended.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(super) struct TimedFutexes {
 }
 
 impl TimedFutexes {
-    /// Whether this wait was a sleep: it ended by itself, on a futex on which this thread alone waits and that no thread wakes. So a lock with
+    /// Whether this wait was a sleep: it ended by itself, on a futex on which this thread alone waits and that hardly a thread wakes. So a lock with
     /// a time-out, such as that of `CPython`'s interpreter, is none from the second waiter or the first wake-up on.
     pub fn is_sleep(&mut self, tid: Tid, pid: Pid, interval: &OffCpu) -> bool {
         // Who wakes a futex of several processes may be none of the target, and is not told then.
@@ -51,7 +51,7 @@ impl TimedFutexes {
         let woken = interval.waker_tid != 0 && interval.waker_syscall == call::FUTEX;
         let count = if woken { &mut ends.woken } else { &mut ends.by_itself };
         *count = count.saturating_add(1);
-        !woken && !ends.shared && interval.woken != 0 && ends.by_itself > BY_CHANCE.saturating_mul(ends.woken)
+        !woken && !ends.shared && interval.woken != 0 && ends.by_itself > WOKEN.saturating_mul(ends.woken)
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn an_interrupt_in_a_thread_that_is_in_futex_itself_is_no_waker_for_ever() {
         let mut timed = TimedFutexes::default();
-        assert!((0..=BY_CHANCE).all(|_| timed.is_sleep(Tid(1), Pid(1), &wait(64, 0))));
+        assert!((0..=WOKEN).all(|_| timed.is_sleep(Tid(1), Pid(1), &wait(64, 0))));
         assert!(!timed.is_sleep(Tid(1), Pid(1), &wait(64, 7)));
         assert!(timed.is_sleep(Tid(1), Pid(1), &wait(64, 0)));
     }

@@ -18,6 +18,8 @@ pub struct Workers {
     pub processes: bool,
     /// Share of their time in which they did not wait for work.
     pub utilisation: f64,
+    /// Share of the time in which not one of them waited for work.
+    pub all_busy: f64,
     /// Requests that waited for one, in the mean.
     pub queue: f64,
 }
@@ -64,7 +66,7 @@ pub enum LockFor {
     /// One at a time: a mutex, a semaphore, or nobody knows.
     #[default]
     Exclusion,
-    /// The interpreter lock of `CPython`.
+    /// The lock of an interpreter, `CPython` or Ruby.
     Gil,
     /// The end of a thread.
     Join,
@@ -157,6 +159,8 @@ pub struct Facts {
     pub parallelism: f64,
     /// Threads of the target that had no CPU, in the mean.
     pub runnable: f64,
+    /// Threads of the target that waited for a lock of the kernel, in the mean.
+    pub kernel_locked: f64,
     /// Switches by which a thread lost the CPU, for each request.
     pub involuntary: f64,
     /// CPU time of the target for each request, whoever of its threads used it.
@@ -193,6 +197,8 @@ pub struct Facts {
     pub concurrency: f64,
     /// The most at once.
     pub most_in_flight: usize,
+    /// Share of the time asleep in which a request waited for the sleep of another one to end.
+    pub in_turn: f64,
     /// Requests in the order in which they began.
     pub trace: Vec<Traced>,
     /// Of all requests, those that keep a loop for long.
@@ -219,6 +225,11 @@ impl Facts {
     pub fn worker_us(&self) -> f64 {
         let busy = self.workers.map_or(0.0, |workers| workers.count as f64 * workers.utilisation);
         if self.requests == 0 { 0.0 } else { busy * self.seconds * 1e6 / self.requests as f64 }
+    }
+
+    /// Threads of the target that want a CPU, in the mean: those that have one, and those that wait for one, whoever has it.
+    pub fn wants_cpus(&self) -> f64 {
+        self.parallelism + self.runnable
     }
 
     /// What a worker does with a request, in the mean. Of the waits for a CPU only those count that keep a worker: a request that nobody has read yet

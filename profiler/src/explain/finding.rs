@@ -10,7 +10,7 @@ use super::{certainty::certainty, facts::Facts, replay::Gain};
 pub enum Id {
     /// Requests wait for a lock that another thread holds.
     LockContention,
-    /// Requests wait for the interpreter lock of `CPython`.
+    /// Requests wait for the lock of an interpreter, `CPython` or Ruby.
     GilContention,
     /// Requests wait for a lock of the kernel.
     KernelLockContention,

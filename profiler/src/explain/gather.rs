@@ -8,6 +8,7 @@ use super::{
     ledger::{Holds, Kind as Born, Ledger, PeerId, overlapping},
     locks::{kernel_locks, lock_facts},
     times::Times,
+    turns::in_turn,
 };
 use crate::{
     clock::{Hold, Request, RequestId, State},
@@ -31,6 +32,7 @@ pub fn gather(observation: &Observation) -> Facts {
     let requests = book.count();
     let seconds = window.seconds();
     let slowest = ledger.sample().slowest(SLOWEST);
+    let trace = ledger.trace().in_order();
     let total = window.threads().total();
     let each = |sum: u64| if requests == 0 { 0.0 } else { sum as f64 / requests as f64 };
     let over_time = |nanos: u64| if seconds > 0.0 { nanos as f64 / 1e9 / seconds } else { 0.0 };
@@ -44,6 +46,7 @@ pub fn gather(observation: &Observation) -> Facts {
         cpus: cpus(&observation.cpu),
         parallelism: over_time(total.on_cpu),
         runnable: over_time(total.run_queue),
+        kernel_locked: over_time(observation.pipeline.locks().kernel().blocked_ns()),
         involuntary: each(total.involuntary),
         cpu_per_request_us: each(total.on_cpu) / 1e3,
         in_service: over_time(ledger.service_ns()),
@@ -62,7 +65,8 @@ pub fn gather(observation: &Observation) -> Facts {
         processes: births(&ledger.births().processes, requests),
         concurrency: window.concurrency().0,
         most_in_flight: window.concurrency().1,
-        trace: ledger.trace().in_order(),
+        in_turn: in_turn(&trace),
+        trace,
         keeps_loop: keeps_loop(ledger.holds(), &loops(fingerprint)),
         routes: routes(&slowest),
     }
@@ -104,6 +108,7 @@ fn workers(fingerprint: &Fingerprint) -> Option<Workers> {
         count: pool.workers,
         processes: matches!(fingerprint.id, ModelId::Prefork),
         utilisation: pool.utilisation,
+        all_busy: pool.all_busy,
         queue: pool.mean_queue,
     })
 }

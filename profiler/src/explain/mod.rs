@@ -21,6 +21,7 @@ mod rules;
 #[cfg(test)]
 pub(crate) mod testing;
 mod times;
+mod turns;
 
 pub use facts::{Births, Blocker, CpuWaits, Facts, LockFacts, LockFor, PeerFacts, Taker, Workers};
 pub use finding::{Finding, Id};

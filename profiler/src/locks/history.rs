@@ -22,6 +22,8 @@ pub(super) struct Off {
     pub back: Ns,
     pub syscall: i32,
     pub lock: Option<LockId>,
+    /// It was parked in a place of its own, until another thread woke it.
+    pub parked: bool,
 }
 
 /// A wait for a lock.
@@ -31,6 +33,10 @@ pub(super) struct Waited {
     pub lock: LockId,
     /// Thread that ended it on purpose.
     pub waker: Option<Tid>,
+    /// When that thread was created, as far as that was seen.
+    pub waker_born: Option<Ns>,
+    /// When the one that waits was created.
+    pub born: Option<Ns>,
     /// What that thread did meanwhile.
     pub held: Option<Held>,
     /// What the waiter had wanted from that thread.
@@ -110,6 +116,11 @@ impl Doing {
         Self { on_cpu: nanos, blocked_in: -1, ..Self::default() }
     }
 
+    /// It had something to compute, with or without a CPU, for most of the time.
+    pub fn runs(&self) -> bool {
+        self.on_cpu + self.runnable > self.blocked
+    }
+
     /// Nanoseconds in all.
     pub fn total(&self) -> u64 {
         self.on_cpu + self.runnable + self.blocked
@@ -148,6 +159,8 @@ struct Woken {
 /// What a thread did lately.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
+    /// When it was created, as far as that was seen.
+    pub born: Option<Ns>,
     /// When it ended.
     pub ended: Option<Ns>,
     offs: VecDeque<Off>,
@@ -186,12 +199,14 @@ impl History {
         last.map_or(Asked::Nothing, |woken| Asked::At(woken.at, woken.lock))
     }
 
-    /// What it did from `from` to `to`, since it got the lock itself.
-    pub fn held(&self, lock: LockId, from: Ns, to: Ns) -> Held {
+    /// What it did from `from` to `to`, since it got the lock itself. Where each thread is parked in a place of its own, it got the lock, if it had
+    /// to wait for it, when it was last woken there.
+    pub fn held(&self, lock: LockId, parks: bool, from: Ns, to: Ns) -> Held {
         let before = self.offs.iter().rev().skip_while(|off| off.back > to);
         let own = before.clone().find(|off| off.lock == Some(lock));
         let known = if self.offs.len() == MOST_OFF { self.offs[0].left } else { Ns(0) };
-        let from = own.map_or(from, |own| own.back.max(from)).max(known).min(to);
+        let got = own.or_else(|| before.clone().find(|off| parks && off.parked));
+        let from = got.map_or(from, |got| got.back.max(from)).max(known).min(to);
         let mut doing = Doing::running(0);
         for off in before.take_while(|off| off.back > from) {
             let runnable = off.back.since(off.ready.max(from));
@@ -212,7 +227,7 @@ mod tests {
     const LOCK: LockId = LockId(3);
 
     fn off(left: u64, ready: u64, back: u64, syscall: i32, lock: Option<LockId>) -> Off {
-        Off { left: Ns(left), ready: Ns(ready), back: Ns(back), syscall, lock }
+        Off { left: Ns(left), ready: Ns(ready), back: Ns(back), syscall, lock, parked: lock.is_some() }
     }
 
     /// Its own wait for the lock is no part of what it did while it held it.
@@ -221,11 +236,21 @@ mod tests {
         let mut history = History::default();
         history.off(off(100, 500, 520, call::FUTEX, Some(LOCK)));
         history.off(off(600, 800, 810, call::CLOCK_NANOSLEEP, None));
-        let held = history.held(LOCK, Ns(50), Ns(900));
+        let held = history.held(LOCK, false, Ns(50), Ns(900));
         assert!(held.had_waited);
         assert_eq!((held.doing.on_cpu, held.doing.runnable, held.doing.blocked), (170, 10, 200));
         assert_eq!(held.doing.blocked_in, call::CLOCK_NANOSLEEP);
-        assert_eq!(history.held(LOCK, Ns(700), Ns(900)).doing.blocked, 100);
+        assert_eq!(history.held(LOCK, false, Ns(700), Ns(900)).doing.blocked, 100);
+    }
+
+    /// A lock that parks each of its waiters elsewhere is held since the holder was woken in its own place.
+    #[test]
+    fn a_holder_that_was_parked_itself_is_looked_at_since_then() {
+        let mut history = History::default();
+        history.off(off(100, 500, 520, call::FUTEX, Some(LockId(7))));
+        let held = history.held(LOCK, true, Ns(50), Ns(900));
+        assert_eq!((held.doing.on_cpu, held.doing.blocked, held.had_waited), (380, 0, false));
+        assert_eq!(history.held(LOCK, false, Ns(50), Ns(900)).doing.blocked, 400);
     }
 
     proptest! {
@@ -243,7 +268,7 @@ mod tests {
                 at = left + blocked + queued;
                 history.off(off(left, left + blocked, at, 1, lock.then_some(LOCK)));
             }
-            let held = history.held(LOCK, Ns(from), Ns(from + length));
+            let held = history.held(LOCK, false, Ns(from), Ns(from + length));
             prop_assert!(held.doing.total() <= length);
             prop_assert!(held.doing.longest <= held.doing.blocked);
             if !held.had_waited && steps.len() < MOST_OFF {

@@ -52,6 +52,11 @@ impl KernelLocks {
         }
     }
 
+    /// Nanoseconds for which threads blocked on contended locks, all together.
+    pub fn blocked_ns(&self) -> u64 {
+        self.contended.values().sum()
+    }
+
     /// System calls in which threads blocked on contended locks, with their share of that time, most first.
     pub fn met_in(&self) -> Vec<(&'static str, f64)> {
         let total: u64 = self.contended.values().sum();

@@ -44,7 +44,7 @@ pub enum LockKind {
     Semaphore,
     /// Another process's word, by a signal.
     Latch,
-    /// The interpreter lock of `CPython`.
+    /// The lock of an interpreter, `CPython` or Ruby.
     Gil,
     /// Not known.
     Unknown,
@@ -105,6 +105,15 @@ struct Votes {
     intervals: u64,
 }
 
+/// Who waits for a lock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Alone {
+    #[default]
+    Nobody,
+    One(Tid),
+    Several,
+}
+
 /// A lock that threads waited for.
 #[derive(Clone, Debug)]
 pub struct Lock {
@@ -118,6 +127,8 @@ pub struct Lock {
     waited_ns: u64,
     worst_ns: u64,
     request_ns: f64,
+    /// The thread that waits for it, for requests or not, as long as there is but one.
+    alone: Alone,
     waiters: FxHashSet<Tid>,
     convoy: Convoy,
     holders: FxHashMap<Tid, Holder>,
@@ -125,6 +136,18 @@ pub struct Lock {
     at_once: usize,
     /// The last two times that a holder woke somebody.
     released: [Ns; 2],
+}
+
+/// The thread that ended the wait serves a request of its own.
+fn owns_another(wait: &LockWait, request: &Request) -> bool {
+    wait.waker_has.as_ref().is_some_and(|in_hand| in_hand.owned && in_hand.request != request.id)
+}
+
+/// A thread that did not exist when the request began tells it that it is under way, or done; or waits for the one that has made it.
+fn made_for(wait: &LockWait, waited: &Waited, request: &Request) -> bool {
+    let since = |born: Option<Ns>| born.is_some_and(|born| born >= request.start);
+    let by_its_maker = || wait.waker_has.as_ref().is_some_and(|in_hand| in_hand.request == request.id);
+    since(waited.waker_born) && !owns_another(wait, request) || since(waited.born) && by_its_maker()
 }
 
 impl Lock {
@@ -139,6 +162,7 @@ impl Lock {
             waited_ns: 0,
             worst_ns: 0,
             request_ns: 0.0,
+            alone: Alone::Nobody,
             waiters: FxHashSet::default(),
             convoy: Convoy::default(),
             holders: FxHashMap::default(),
@@ -149,11 +173,21 @@ impl Lock {
     }
 
     /// A thread waited for it, for a request or not.
-    pub(super) fn blocked(&mut self, released: bool, at: Ns) {
+    pub(super) fn blocked(&mut self, tid: Tid, released: bool, at: Ns) {
         self.blocked += 1;
+        self.alone = match self.alone {
+            Alone::Nobody => Alone::One(tid),
+            Alone::One(known) if known == tid => Alone::One(tid),
+            Alone::One(_) | Alone::Several => Alone::Several,
+        };
         if released && at > self.released[1] {
             self.released = [self.released[1], at];
         }
+    }
+
+    /// One thread alone waits for it: the place where a runtime parks that thread, whatever it waits for.
+    pub(super) fn parks_one(&self) -> bool {
+        matches!(self.alone, Alone::One(_))
     }
 
     /// When a holder last let it go before a moment: whoever lets it go then got it after that.
@@ -174,16 +208,15 @@ impl Lock {
         self.convoy.add(wait.from, wait.to);
         self.votes.mutex += u64::from(waited.mutex);
         match waited.end {
+            _ if made_for(wait, waited, request) => self.votes.join += 1,
             End::Joined => self.votes.join += 1,
             End::SwitchInterval => self.votes.intervals += 1,
             End::Woken | End::Nobody => {}
         }
-        let own_business =
-            wait.waker_has.as_ref().is_some_and(|in_hand| in_hand.owned && in_hand.request != request.id);
         let had_waited = waited.held.is_some_and(|held| held.had_waited);
         match waited.asked {
             // The other one serves its own request, or had waited for the lock like everybody else.
-            _ if own_business || had_waited => self.votes.exclusion += 1,
+            _ if owns_another(wait, request) || had_waited => self.votes.exclusion += 1,
             Asked::At(at, lock) if at >= request.first_read => {
                 let same = lock == Some(waited.lock);
                 self.votes.exclusion += u64::from(same);
@@ -249,6 +282,7 @@ impl Lock {
     pub(super) fn absorb(&mut self, other: &Self) {
         other.keys().for_each(|key| self.is_also(key));
         self.blocked += other.blocked;
+        self.alone = Alone::Several;
         self.waits += other.waits;
         self.waited_ns += other.waited_ns;
         self.worst_ns = self.worst_ns.max(other.worst_ns);

@@ -19,14 +19,17 @@ mod tests;
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
-use whywait_ebpf::{abi::OffCpu, syscalls as call};
+use whywait_ebpf::{
+    abi::{OffCpu, off_cpu},
+    syscalls as call,
+};
 
 pub use history::Doing;
 pub use kernel::{KernelLock, KernelLocks};
 pub use key::{LockKey, Place};
 pub use lock::{Holder, Lock, LockKind};
 pub use lock_type::LockType;
-pub use names::{LockName, LockNames};
+pub use names::{LockName, LockNames, RUBYS};
 
 use crate::{
     clock::{LockWait, Request, State, Wait, classify},
@@ -95,18 +98,23 @@ impl Locks {
             .then(|| self.lock_of(pid, interval))
             .flatten();
         let waker = (interval.waker_tid != 0 && wait != Wait::Preempted).then_some(Tid(interval.waker_tid));
+        let mut parked = false;
         if let Some(id) = lock {
             let by = waker.filter(|_| ends_wait(interval.syscall, interval.waker_syscall));
             let since = self.table[id.0].released_before(ready).max(left);
             let held = by.map(|by| self.held_by(by, id, since, ready));
+            let waker_born = by.and_then(|by| self.threads.get(&by)?.born);
             let ended =
                 by.is_none() && self.last_end.get(&pid).is_some_and(|end| ready.since(*end) < JUST_NOW);
             let end = End::of(interval, by.is_some(), ended, ready.since(left));
-            self.table[id.0].blocked(by.is_some(), ready);
+            self.table[id.0].blocked(tid, by.is_some(), ready);
+            parked = by.is_some() && self.table[id.0].parks_one();
             let waited = Waited {
                 from: left,
                 lock: id,
                 waker: by,
+                waker_born,
+                born: self.threads.get(&tid).and_then(|history| history.born),
                 held,
                 asked: by.map_or(Asked::Nothing, |by| self.asked(by, tid, ready)),
                 end,
@@ -115,7 +123,10 @@ impl Locks {
             self.history(tid).waits(waited);
         }
         let history = self.history(tid);
-        history.off(Off { left, ready, back: at, syscall: interval.syscall, lock });
+        if interval.flags & off_cpu::BORN != 0 {
+            history.born = Some(left);
+        }
+        history.off(Off { left, ready, back: at, syscall: interval.syscall, lock, parked });
         if let Some(by) = waker {
             history.woken(by, lock, ready);
         }
@@ -136,7 +147,7 @@ impl Locks {
     fn held_by(&self, waker: Tid, lock: LockId, from: Ns, to: Ns) -> Held {
         self.threads.get(&waker).map_or_else(
             || Held { doing: Doing::running(to.since(from)), had_waited: false },
-            |history| history.held(lock, from, to),
+            |history| history.held(lock, self.table[lock.0].parks_one(), from, to),
         )
     }
 

@@ -27,6 +27,8 @@ const MOST: usize = 48;
 /// The variable of `CPython` 3.7 and later that holds its interpreter lock, or that of its main interpreter. Its other locks are elsewhere,
 /// and it only points to them.
 const RUNTIME: &str = "_PyRuntime";
+/// How Ruby's interpreter lock is called, in which threads wait in many places.
+pub const RUBYS: &str = "Ruby's interpreter lock, the GVL";
 /// The variables that make up the interpreter lock of `CPython` 3.2 to 3.6 (`Python/ceval_gil.h`).
 const GIL_VARIABLES: [&str; 4] = ["gil_cond", "gil_mutex", "switch_cond", "switch_mutex"];
 
@@ -35,7 +37,7 @@ const GIL_VARIABLES: [&str; 4] = ["gil_cond", "gil_mutex", "switch_cond", "switc
 pub struct LockName {
     /// In words, such as ``mutex `queue` of server``.
     pub text: String,
-    /// It is the interpreter lock of `CPython`.
+    /// It is the interpreter lock of `CPython`, or of Ruby.
     pub is_gil: bool,
 }
 
@@ -79,6 +81,7 @@ impl LockNames {
 struct Process {
     regions: Vec<Region>,
     runs_python: bool,
+    runs_ruby: bool,
 }
 
 /// Looks names up.
@@ -103,7 +106,11 @@ impl Lookup {
             Place::Futex(address) => {
                 let of = pid.unwrap_or(lock.pid());
                 let process = self.processes.entry(of).or_insert_with(|| look_at(of)).as_ref()?;
-                Some(futex(of, process, address, lock.waits_like_gil()))
+                Some(if is_gvl(process, lock) {
+                    LockName { text: format!("{RUBYS} ({address:#x})"), is_gil: true }
+                } else {
+                    futex(of, process, address, lock.waits_like_gil())
+                })
             }
         }
     }
@@ -111,19 +118,27 @@ impl Lookup {
 
 fn look_at(pid: Pid) -> Option<Process> {
     let regions = regions(pid).ok()?;
-    let runs_python = is_python(&regions);
-    Some(Process { regions, runs_python })
+    let runs_python = runs(&regions, "python");
+    let runs_ruby = runs(&regions, "ruby");
+    Some(Process { regions, runs_python, runs_ruby })
 }
 
-/// Whether an interpreter is mapped: `python3.11`, `libpython3.12.so.1.0`.
-fn is_python(regions: &[Region]) -> bool {
+/// Whether an interpreter is mapped, by the name of its program or library: `python3.11`, `libpython3.12.so.1.0`, `libruby-3.1.so.3.1`.
+fn runs(regions: &[Region], interpreter: &str) -> bool {
     regions.iter().filter(|region| region.is_file()).any(|region| {
         let file = region.name.rsplit('/').next().unwrap_or_default();
-        file.strip_prefix("lib")
-            .unwrap_or(file)
-            .strip_prefix("python")
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(|first: char| first.is_ascii_digit()))
+        file.strip_prefix("lib").unwrap_or(file).strip_prefix(interpreter).is_some_and(|rest| {
+            let rest = rest.strip_prefix('-').unwrap_or(rest);
+            rest.is_empty() || rest.starts_with(|first: char| first.is_ascii_digit() || first == '.')
+        })
     })
+}
+
+/// A place of its own in which a thread of Ruby waits while another one computes is where it waits for the interpreter lock, the GVL
+/// (`thread_sync.c`, `thread_pthread.c`). A thread that waits for a `Mutex` is parked in the same place; whoever holds that and computes has the
+/// GVL as well, and whoever holds it and waits has not.
+fn is_gvl(process: &Process, lock: &Lock) -> bool {
+    process.runs_ruby && lock.parks_one() && lock.held().doing.runs()
 }
 
 fn futex(pid: Pid, process: &Process, address: u64, waits_like_gil: bool) -> LockName {

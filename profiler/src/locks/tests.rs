@@ -176,6 +176,23 @@ fn the_end_of_a_thread_is_a_join() {
     }
 }
 
+/// A thread that is made for a request tells its maker that it is done by what its library likes; one that serves another request holds a lock.
+#[test]
+fn a_thread_that_was_made_for_the_request_is_waited_for_like_its_end() {
+    for (owned, kind) in [(None, LockKind::Join), (Some(900), LockKind::Exclusion)] {
+        let mut story = Story::default();
+        for round in 0..4_u64 {
+            let at = round * 10_000;
+            let born =
+                OffCpu { left: at + 1_500, woken: at + 1_600, flags: off_cpu::BORN, ..OffCpu::default() };
+            story.event(at + 1_600, 77, What::OffCpu(born));
+            story.waits(11, 64, CONDITION, at + 2_000, at + 5_000, 77);
+            story.request(at + 1_000, at + 6_000, &[(11, at + 2_000, at + 5_000, owned)]);
+        }
+        assert_eq!(story.only().kind(), kind);
+    }
+}
+
 /// glibc's condition variables alternate between two futexes; two mutexes side by side are two.
 #[test]
 fn the_two_futexes_of_a_condition_variable_are_one_lock() {

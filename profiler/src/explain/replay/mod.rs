@@ -94,6 +94,8 @@ fn job(facts: &Facts, traced: &Traced, cause: Id) -> Job {
         (Id::LockContention, State::Lock) => {
             facts.lock_share(LockFor::Exclusion) + facts.lock_share(LockFor::File)
         }
+        // What queues there is simulated without it.
+        (Id::LockContention, State::Sleep) => facts.in_turn,
         (Id::GilContention, State::Lock) => facts.lock_share(LockFor::Gil),
         (Id::ThreadChurn, State::Lock) => facts.lock_share(LockFor::Join),
         (Id::CpuBound, State::OnCpu) => 0.5,
@@ -112,7 +114,7 @@ fn job(facts: &Facts, traced: &Traced, cause: Id) -> Job {
         Id::CpuThrottled => facts.cpu_waits.others,
         _ => facts.cpu_waits.others + facts.cpu_waits.throttled,
     };
-    let starved = part(State::RunQueue, others);
+    let starved = part(State::RunQueue, others * in_service(facts));
     let on_loop = facts.loops > 0 && facts.workers.is_none();
     let blocks = [State::Lock, State::KernelLock, State::Disk, State::PageFault, State::Other];
     let waits = [State::Sleep, State::Downstream, State::Child, State::Send];
@@ -126,6 +128,13 @@ fn job(facts: &Facts, traced: &Traced, cause: Id) -> Job {
         held: sum(&blocks) + starved + if on_loop { 0 } else { sum(&waits) },
         free: if on_loop { sum(&waits) } else { 0 },
     }
+}
+
+/// Share of the requests' waits for a CPU that they have in a worker's hands. While a request is in a queue, its reader's waits for a CPU count as
+/// its own, again and again, and in the replay it is not in that queue.
+fn in_service(facts: &Facts) -> f64 {
+    let all = facts.all[State::RunQueue];
+    if all > 0.0 { facts.service()[State::RunQueue] / all } else { 1.0 }
 }
 
 /// The clients: who sent which request after which.
@@ -206,6 +215,21 @@ mod tests {
         assert!((gain.p99_us - 40_000.0).abs() < 100.0, "{gain:?}");
         let asleep = without(&facts, Id::Sleeping).unwrap();
         assert!(asleep.p99_us < 1.0, "{asleep:?}");
+    }
+
+    /// What the readers of a long queue waited for a CPU is no part of what a request would take without the queue.
+    #[test]
+    fn waits_for_a_cpu_in_a_queue_end_with_it() {
+        let mut facts =
+            facts(8, &[(State::RecvQueue, 100_000), (State::RunQueue, 20_000), (State::Sleep, 40_000)]);
+        let of = [(State::RecvQueue, 100_000.0), (State::RunQueue, 20_000.0), (State::Sleep, 40_000.0)];
+        (facts.all, facts.requests, facts.seconds) = (crate::explain::testing::times(&of), 100, 2.0);
+        facts.cpu_waits.others = 1.0;
+        let said = without(&facts, Id::WorkersExhausted).unwrap();
+        assert!((said.p99_us - 60_000.0).abs() < 100.0, "{said:?}");
+        facts.workers = Some(Workers { count: 2, utilisation: 1.0, ..Workers::default() });
+        let said = without(&facts, Id::WorkersExhausted).unwrap();
+        assert!((said.p99_us - 40_000.0).abs() < 100.0, "{said:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! (`too_many_threads`), and so does the queue before workers that have filled the CPUs with work that is not cheap.
 
 use super::{
-    CHEAP_US, Draft, Facts, Id, Queues, State, crowd, evidence,
+    CHEAP_US, Draft, Facts, Id, Queues, State, crowd, evidence, process_churn,
     words::{mostly_in, part, share},
 };
 use crate::units::fmt_us;
@@ -14,7 +14,7 @@ const LEAST_US: f64 = 3_000.0;
 
 pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
     let own = facts.slow[State::OnCpu];
-    let crowd = if crowd::too_many(facts) { 0.0 } else { facts.cpu_waits.own };
+    let crowd = if crowd::too_many(facts) || process_churn::helps(facts) { 0.0 } else { facts.cpu_waits.own };
     let waits = crowd::slow_us(facts, queues) * crowd;
     let behind_us = queues.roots[State::OnCpu];
     let heavy = facts.all[State::OnCpu] >= CHEAP_US && own + waits + behind_us >= LEAST_US;

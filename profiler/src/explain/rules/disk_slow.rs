@@ -1,4 +1,4 @@
-//! `disk_slow`: requests wait for files to be read, written or made durable.
+//! `disk_slow`: requests wait for files to be read, written or made durable, or are in a pool whose threads do.
 
 use super::{
     Draft, Facts, Id, Queues, State, evidence,
@@ -8,8 +8,9 @@ use super::{
 /// Microseconds of a slow request below which it is what a disk takes.
 const LEAST_US: f64 = 1_000.0;
 
-pub(super) fn rule(facts: &Facts, _: &Queues) -> Option<Draft> {
-    let slow_us = facts.slow[State::Disk];
+pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
+    let own = facts.slow[State::Disk];
+    let slow_us = own + queues.roots[State::Disk];
     if slow_us < LEAST_US {
         return None;
     }
@@ -24,7 +25,8 @@ pub(super) fn rule(facts: &Facts, _: &Queues) -> Option<Draft> {
             mostly_in(facts, |times| times[State::Disk])
         ),
         evidence: evidence! {
-            "disk_us" => slow_us,
+            "disk_us" => own,
+            "queued_behind_us" => slow_us - own,
             "mean_disk_us" => facts.all[State::Disk],
             "route" => facts.route_of(|times| times[State::Disk]).map(|(route, _)| route.to_string()),
         },

@@ -1,4 +1,4 @@
-//! `gil_contention`: the part of the state `lock` that is for `CPython`'s interpreter lock, with the queue before workers that wait for it.
+//! `gil_contention`: the part of the state `lock` that is for the lock of an interpreter, `CPython`'s or Ruby's, with the queue before workers that wait for it.
 
 use super::{
     Draft, Facts, Id, Queues, State, evidence,
@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     explain::facts::LockFor,
+    locks::RUBYS,
     units::{fmt_count, fmt_us},
 };
 
@@ -20,13 +21,15 @@ pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
         return None;
     }
     let gil = facts.locks.iter().find(|lock| lock.of == LockFor::Gil)?;
+    let ruby = gil.name.starts_with(RUBYS);
+    let lock = if ruby { RUBYS } else { "Python's interpreter lock, the GIL" };
     Some(Draft {
         id: Id::GilContention,
         slow_us,
         all_us: facts.all[State::Lock] * part,
         certainty: 0.9,
         summary: format!(
-            "{} is waiting for Python's interpreter lock, the GIL ({} waits by {} threads, {} in the mean){}.",
+            "{} is waiting for {lock} ({} waits by {} threads, {} in the mean){}.",
             share(facts, slow_us),
             fmt_count(gil.waits),
             gil.waiters,
@@ -42,9 +45,11 @@ pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
             "mean_us" => gil.mean_us,
             "worst_us" => gil.worst_us,
         },
-        advice: "Use processes instead of threads for work that computes in Python (more workers, fewer threads in each), or move it into code that \
-                 releases the lock."
-            .to_owned(),
+        advice: format!(
+            "Use processes instead of threads for work that computes in {} (more workers, fewer threads in each), or move it into code that releases \
+             the lock.",
+            if ruby { "Ruby" } else { "Python" }
+        ),
     })
 }
 
@@ -53,7 +58,7 @@ mod tests {
     use super::*;
     use crate::explain::{
         LockFacts,
-        testing::{facts, found},
+        testing::{facts, found, sentence},
     };
 
     #[test]
@@ -61,6 +66,9 @@ mod tests {
         let mut facts = facts(&[(State::Lock, 60_000.0), (State::OnCpu, 10_000.0)]);
         facts.locks = vec![LockFacts { of: LockFor::Gil, share: 1.0, ..LockFacts::default() }];
         assert_eq!(found(&facts)[0].0, "gil_contention");
+        assert!(sentence(&facts).contains("Python's"));
+        facts.locks[0].name = format!("{RUBYS} (0x1234)");
+        assert!(sentence(&facts).contains("Ruby's"));
         facts.locks[0].of = LockFor::Exclusion;
         assert_eq!(found(&facts)[0].0, "lock_contention");
     }

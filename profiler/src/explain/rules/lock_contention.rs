@@ -15,15 +15,22 @@ use crate::{
 
 /// Microseconds of a slow request below which waiting for locks is what any server with threads does.
 const LEAST_US: f64 = 500.0;
+/// Share of such waits that are for a futex below which it is the runtime that waits there, with nothing to do, and no lock of the program.
+const INSIDE: f64 = 0.5;
 /// Microseconds of a slow request below which a runtime may simply have been slow to take a task up.
 const LEAST_INSIDE_US: f64 = 2_000.0;
 
 pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
     let part = facts.lock_share(LockFor::Exclusion) + facts.lock_share(LockFor::File);
     let own = facts.slow[State::Lock] * part;
-    let slow_us = own + queues.roots[State::Lock] * part;
-    if own < LEAST_US && facts.model == ModelId::AsyncMultiThread {
-        return inside_the_runtime(facts, slow_us);
+    let in_turn = facts.slow[State::Sleep] * facts.in_turn;
+    // What tasks of a runtime wait for is no futex, whatever its threads wait for on theirs.
+    let tasks = facts.model == ModelId::AsyncMultiThread;
+    let behind = queues.roots[State::Lock] * if tasks { 1.0 } else { part };
+    let slow_us = own + behind + in_turn;
+    let inside = tasks || in_turn > 0.0;
+    if inside && own < INSIDE * slow_us.max(LEAST_US) {
+        return inside_the_runtime(facts, slow_us, in_turn);
     }
     if own < LEAST_US {
         return None;
@@ -64,22 +71,28 @@ pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
 }
 
 /// Tasks wait for one another in a way that the kernel does not see.
-fn inside_the_runtime(facts: &Facts, slow_us: f64) -> Option<Draft> {
+fn inside_the_runtime(facts: &Facts, slow_us: f64, in_turn: f64) -> Option<Draft> {
+    let held = if in_turn > 0.0 {
+        "; who has it sleeps, and the next one begins when its sleep has ended"
+    } else {
+        ""
+    };
     (slow_us >= LEAST_INSIDE_US).then(|| Draft {
         id: Id::LockContention,
         slow_us,
-        all_us: facts.all.queued(),
-        certainty: 0.6,
+        all_us: facts.all.queued() + facts.all[State::Lock] + facts.all[State::Sleep] * facts.in_turn,
+        certainty: if in_turn > 0.0 { 0.8 } else { 0.6 },
         summary: format!(
             "{} is waiting inside the process while CPUs are idle ({:.1} of {:.0} are busy): for a lock, or another thing that only so many of its \
-             tasks may have at once.",
+             tasks may have at once{held}.",
             share(facts, slow_us),
             facts.parallelism,
-            facts.cpus
+            facts.cpus,
         ),
         evidence: evidence! {
             "lock_us" => facts.slow[State::Lock],
             "waiting_inside_us" => slow_us,
+            "asleep_in_turn_us" => in_turn,
             "cpus_busy" => facts.parallelism,
             "cpus" => facts.cpus,
             "cpu_us_per_request" => facts.cpu_per_request_us,

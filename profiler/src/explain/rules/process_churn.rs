@@ -5,7 +5,7 @@ use super::{
     Draft, Facts, Id, Queues, State, Times, evidence,
     words::{mostly_in, share},
 };
-use crate::units::fmt_us;
+use crate::{fingerprint::ModelId, units::fmt_us};
 
 /// Processes for each request from which on they are created for requests.
 const LEAST: f64 = 0.5;
@@ -20,7 +20,9 @@ pub(super) fn rule(facts: &Facts, _: &Queues) -> Option<Draft> {
     let waits = |times: &Times| {
         let born =
             (processes.per_request * processes.to_first_run_us).min(times.queued() + times[State::RunQueue]);
-        times[State::Child] + pipes(facts, times) + born
+        // The CPUs that the request waits for are those that its own processes have.
+        let crowded = if helps(facts) { times[State::RunQueue] * facts.cpu_waits.own } else { 0.0 };
+        times[State::Child] + pipes(facts, times) + born.max(crowded)
     };
     let slow_us = waits(&facts.slow);
     if slow_us < LEAST_US {
@@ -50,6 +52,12 @@ pub(super) fn rule(facts: &Facts, _: &Queues) -> Option<Draft> {
                  command)."
             .to_owned(),
     })
+}
+
+/// Processes are created for requests, and do not serve them: they are what the requests' own time goes into.
+pub(super) fn helps(facts: &Facts) -> bool {
+    let serves = matches!(facts.model, ModelId::ProcessPerConnection | ModelId::ProcessPerRequest);
+    facts.processes.per_request >= LEAST && !serves
 }
 
 /// Time in `downstream` that is spent on no known service where processes are created for requests: what they write into pipes.

@@ -1,4 +1,6 @@
 //! `sleeping`: requests wait for nothing but time: a sleep, a timer, a back-off before another try.
+//!
+//! Where one sleep begins when another one has ended, the time before it is `lock_contention` (`turns`).
 
 use super::{
     Draft, Facts, Id, Queues, State, evidence,
@@ -8,15 +10,16 @@ use super::{
 /// Microseconds of a slow request below which it does not matter.
 const LEAST_US: f64 = 2_000.0;
 
-pub(super) fn rule(facts: &Facts, _: &Queues) -> Option<Draft> {
-    let slow_us = facts.slow[State::Sleep];
+pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
+    let own = facts.slow[State::Sleep] * (1.0 - facts.in_turn);
+    let slow_us = own + queues.roots[State::Sleep];
     if slow_us < LEAST_US {
         return None;
     }
     Some(Draft {
         id: Id::Sleeping,
         slow_us,
-        all_us: facts.all[State::Sleep],
+        all_us: facts.all[State::Sleep] * (1.0 - facts.in_turn),
         certainty: 0.9,
         summary: format!(
             "{} is spent sleeping, until a timer ends{}.",
@@ -24,7 +27,8 @@ pub(super) fn rule(facts: &Facts, _: &Queues) -> Option<Draft> {
             mostly_in(facts, |times| times[State::Sleep])
         ),
         evidence: evidence! {
-            "sleep_us" => slow_us,
+            "sleep_us" => own,
+            "queued_behind_us" => slow_us - own,
             "mean_sleep_us" => facts.all[State::Sleep],
             "route" => facts.route_of(|times| times[State::Sleep]).map(|(route, _)| route.to_string()),
         },

@@ -1,5 +1,7 @@
 //! Small servers in several languages, each with one cause planted into it, or with none.
 
+mod golang;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -16,6 +18,10 @@ pub enum Written {
     Java(u16),
     /// Node.js: one event loop.
     Node,
+    /// Go's `net/http`: a goroutine for each connection, on as many threads as there are CPUs.
+    Go,
+    /// Ruby: a thread for each connection, under the interpreter's lock.
+    Ruby,
 }
 
 /// Starts a server with this cause, as its source names it. `None`, said aloud, where its language is not installed.
@@ -26,6 +32,8 @@ pub fn caused(written: Written, cause: &str) -> Option<RealServer> {
         Written::Node => script(dir.path(), "node", "server.js", include_str!("server.js")),
         Written::Java(_) => java_source(dir.path(), include_str!("Server.java")),
         Written::C => compiled(dir.path()),
+        Written::Go => golang::compiled(include_str!("server.go")),
+        Written::Ruby => script(dir.path(), "ruby", "server.rb", include_str!("server.rb")),
     }?;
     command.arg(port.to_string()).arg(cause).arg(dir.path());
     if let Written::Java(threads) = written {
