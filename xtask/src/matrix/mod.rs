@@ -8,6 +8,7 @@ mod kernels;
 mod plan;
 mod report;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,9 +31,9 @@ pub struct Args {
     /// Run this shell command in each guest instead of the tests, and end with its status
     #[arg(long)]
     shell: Option<String>,
-    /// Run only the tests whose names contain this
-    #[arg(long)]
-    filter: Option<String>,
+    /// Run only the tests whose names contain this; may be repeated, for those that contain any of them
+    #[arg(long = "filter")]
+    filters: Vec<String>,
     /// Seconds that one test may take in a guest
     #[arg(long, default_value_t = 300)]
     test_timeout: u64,
@@ -75,8 +76,9 @@ fn shell(kernels: &[Kernel], command: &str) -> Result<ExitCode> {
 fn tests(kernels: &[Kernel], args: &Args) -> Result<()> {
     let binaries = Binaries::build()?;
     let mut tests = plan::list()?;
-    if let Some(part) = &args.filter {
-        tests.retain(|test| test.name().contains(part.as_str()));
+    let names: BTreeSet<String> = tests.iter().map(Test::name).collect();
+    if !args.filters.is_empty() {
+        tests.retain(|test| args.filters.iter().any(|part| test.name().contains(part.as_str())));
     }
     if tests.is_empty() {
         bail!("no test to run: the package {} has none of that name", crate::test::MEASURING);
@@ -84,10 +86,9 @@ fn tests(kernels: &[Kernel], args: &Args) -> Result<()> {
     let limit = Duration::from_secs(args.test_timeout);
     let mut columns = Vec::new();
     for kernel in kernels {
-        columns.push(on_kernel(kernel, &tests, &binaries, limit)?);
+        columns.push(on_kernel(kernel, &tests, &names, &binaries, limit)?);
     }
     println!("{}", report::markdown(&columns));
-    columns.iter().try_for_each(|column| keep(column, args.filter.is_some()))?;
     let file = tree::root().join("docs/kernels.md");
     std::fs::write(&file, report::page(&kept()?)).context("cannot write docs/kernels.md")?;
     println!("matrix: docs/kernels.md: written");
@@ -104,15 +105,11 @@ fn column_file(release: &str) -> PathBuf {
     tree::target().join("matrix").join(format!("{release}.json"))
 }
 
-/// Keeps a column. One with some of the tests leaves the verdicts of the others as they were.
-fn keep(column: &Column, some: bool) -> Result<()> {
+/// Keeps a column. Tests that it says nothing of stay as they were, and those that are none any more go.
+fn keep(column: &Column, names: &BTreeSet<String>) -> Result<()> {
     let file = column_file(&column.release);
-    let mut whole = column.clone();
-    if some && let Some(before) = read_column(&file)? {
-        for (name, verdict) in before.verdicts {
-            whole.verdicts.entry(name).or_insert(verdict);
-        }
-    }
+    let mut whole = read_column(&file)?.unwrap_or_else(|| column.clone());
+    whole.add(column, names);
     let text = serde_json::to_string_pretty(&whole).context("cannot write a result down")?;
     file.parent()
         .map_or(Ok(()), std::fs::create_dir_all)
@@ -138,11 +135,20 @@ fn kept() -> Result<Vec<Column>> {
 }
 
 /// Runs the tests in one guest after the other until each has a verdict. A test in which a guest stops is tried again in
-/// another one, once.
-fn on_kernel(kernel: &Kernel, tests: &[Test], binaries: &Binaries, limit: Duration) -> Result<Column> {
-    let mut verdicts: Vec<Option<Verdict>> = vec![None; tests.len()];
-    let (mut stopped_in, mut doctor) = (None, String::new());
-    while let Some(first) = verdicts.iter().position(Option::is_none) {
+/// another one, once. Each verdict is kept at once: a run takes hours, and one that is interrupted has not been in vain.
+fn on_kernel(
+    kernel: &Kernel,
+    tests: &[Test],
+    names: &BTreeSet<String>,
+    binaries: &Binaries,
+    limit: Duration,
+) -> Result<Column> {
+    let mut column =
+        Column { release: kernel.release.clone(), doctor: String::new(), verdicts: BTreeMap::new() };
+    let first_open =
+        |column: &Column| tests.iter().position(|test| !column.verdicts.contains_key(&test.name()));
+    let mut stopped_in = None;
+    while let Some(first) = first_open(&column) {
         let rest = tests.len() - first;
         println!("matrix: {}: booting for {rest} tests", kernel.release);
         let script = plan::script(tests, first, binaries, limit)?;
@@ -152,37 +158,42 @@ fn on_kernel(kernel: &Kernel, tests: &[Test], binaries: &Binaries, limit: Durati
         let limits = Limits { whole, silent: limit + margin };
         let mut log = Vec::new();
         let mut booted = false;
+        let mut kept = Ok(());
         let outcome = guest::run(kernel, &script, limits, |line| match report::parse(line) {
             Some((index, verdict)) => {
-                if let (Some(slot), Some(test)) = (verdicts.get_mut(index), tests.get(index)) {
+                if let Some(test) = tests.get(index) {
                     println!("matrix: {}: {}: {verdict}", kernel.release, test.name());
                     if matches!(verdict, Verdict::Failed(_)) {
                         println!("{}", log.join("\n"));
                     }
-                    *slot = Some(verdict);
+                    column.verdicts.insert(test.name(), verdict);
+                    if kept.is_ok() {
+                        kept = keep(&column, names);
+                    }
                 }
                 log.clear();
             }
             None if line == plan::DOCTOR => log.clear(),
             None if line == plan::READY => {
                 booted = true;
-                log.join("\n").trim().clone_into(&mut doctor);
+                log.join("\n").trim().clone_into(&mut column.doctor);
                 log.clear();
             }
             None => log.push(line.to_owned()),
         })?;
-        if let Some(next) = verdicts.iter().position(Option::is_none) {
+        kept?;
+        if let Some(next) = first_open(&column) {
             println!("{}", log.join("\n"));
             if !booted {
                 bail!("the machine with {} ran no test ({outcome:?}); its console is above", kernel.release);
             }
             if stopped_in == Some(next) {
-                verdicts[next] = Some(Verdict::Failed("the machine stopped in it, twice".to_owned()));
+                let stopped = Verdict::Failed("the machine stopped in it, twice".to_owned());
+                column.verdicts.insert(tests[next].name(), stopped);
+                keep(&column, names)?;
             }
             stopped_in = Some(next);
         }
     }
-    let names = tests.iter().map(Test::name);
-    let verdicts = names.zip(verdicts).filter_map(|(name, verdict)| Some((name, verdict?))).collect();
-    Ok(Column { release: kernel.release.clone(), doctor, verdicts })
+    Ok(column)
 }

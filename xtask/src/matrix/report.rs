@@ -43,6 +43,13 @@ impl Column {
         self.verdicts.values().any(|verdict| matches!(verdict, Verdict::Failed(_)))
     }
 
+    /// Takes over what a newer run says, and drops the tests that are not among `names`.
+    pub fn add(&mut self, newer: &Self, names: &BTreeSet<String>) {
+        self.doctor.clone_from(&newer.doctor);
+        self.verdicts.extend(newer.verdicts.clone());
+        self.verdicts.retain(|name, _| names.contains(name));
+    }
+
     fn summary(&self) -> String {
         let count =
             |wanted: fn(&Verdict) -> bool| self.verdicts.values().filter(|verdict| wanted(verdict)).count();
@@ -162,5 +169,23 @@ mod tests {
              | `k::two` | skipped (a\\|b) | not run |\n"
         );
         assert!(columns[0].summary().ends_with("1 passed, 1 skipped, 0 failed"));
+    }
+
+    /// A run of some tests leaves the others as they were; a test that was renamed does not stay under its old name.
+    #[test]
+    fn newer_verdicts_are_added() {
+        let column = |verdicts: &[(&str, Verdict)], doctor: &str| Column {
+            release: "6.1".to_owned(),
+            doctor: doctor.to_owned(),
+            verdicts: verdicts.iter().map(|(name, verdict)| ((*name).to_owned(), verdict.clone())).collect(),
+        };
+        let failed = || Verdict::Failed("status 101".to_owned());
+        let mut kept = column(
+            &[("k::one", failed()), ("k::two", Verdict::Passed), ("k::old", Verdict::Passed)],
+            "before",
+        );
+        let names = ["k::one", "k::two", "k::three"].map(str::to_owned).into();
+        kept.add(&column(&[("k::one", Verdict::Passed)], "now"), &names);
+        assert_eq!(kept, column(&[("k::one", Verdict::Passed), ("k::two", Verdict::Passed)], "now"));
     }
 }
