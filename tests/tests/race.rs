@@ -126,6 +126,18 @@ fn three_models() {
     assert_eq!((pool.processes, prefork.processes), (1, 3), "a master and two workers");
 }
 
+/// The watching ends with the load, not with its time: an answer that comes long after that is found as well.
+#[test]
+fn answers_after_the_loads_time_are_found() {
+    let Some(_serial) = kernel_test() else { return };
+    let model = ["--model", "thread-per-connection", "--url", "/sleep?ms=900"];
+    let load = ["--duration", "0.5", "--rate", "20", "--connections", "4"];
+    let race = race(&[&model[..], &load].concat());
+    let row = &race.rows[0];
+    assert!(row.outside.requests > 0 && row.outside.failed == 0, "a clean load: {row:?}");
+    assert_eq!(row.ebpf.requests, row.outside.requests, "requests found and answered: {row:?}");
+}
+
 /// A sweep has a row for each value, and a server of one's own runs beside it, found by where it listens.
 #[test]
 fn a_sweep_and_a_server_of_ones_own() {

@@ -16,9 +16,9 @@ use crate::{
     probe::Options,
 };
 
-/// Time for the last answers, in which the load generator itself gives up; no more than half of what the load takes, so that
-/// the slice in which system calls are counted (`observe/slice.rs`) is well within the load.
-const GRACE: Duration = Duration::from_secs(3);
+/// Time for the load generator to start, and for the last answers, for which it waits two seconds. The run ends with the load,
+/// so that this only bounds one that does not come to an end.
+const GRACE: Duration = Duration::from_secs(10);
 /// The last records are in the kernel's buffer for no longer than this.
 const SETTLE: Duration = Duration::from_millis(100);
 /// How often the load generator is looked at.
@@ -66,7 +66,9 @@ pub fn watch(
     let plan = Plan {
         spec,
         options: Options::default(),
-        duration: Some(duration + GRACE.min(duration / 2)),
+        duration: Some(duration + GRACE),
+        // The slice in which system calls are counted (`observe/slice.rs`) must be well within the load.
+        busy: Some(duration),
         attached: Box::new(move |_| {
             // Nobody listens any more only when the load's thread has failed, which is told when it is joined.
             let _sent = tell.send(());

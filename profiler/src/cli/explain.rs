@@ -56,8 +56,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let resolved = resolve(&spec)?;
     privileges::check()?;
     let record = args.record.map(|path| RecordPlan { path, limits: Limits::default() });
-    let plan =
-        Plan { spec, options, duration, attached: Box::new(tell_attached), sink: None, record, outlets };
+    let attached = Box::new(tell_attached);
+    let plan = Plan { spec, options, duration, busy: None, attached, sink: None, record, outlets };
     let observation = observe(resolved, plan, &stop)?;
     if let Some(path) = &args.folded {
         let write =

@@ -82,6 +82,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         spec,
         options,
         duration: args.duration,
+        busy: None,
         attached: Box::new(tell_attached),
         sink: None,
         record: Some(RecordPlan { path: args.file.clone(), limits }),

@@ -48,6 +48,8 @@ pub struct Plan {
     pub options: Options,
     /// How long; `None`: until stopped, or until the target ends.
     pub duration: Option<Duration>,
+    /// For how long of it the target is busy, from the beginning on; `None`: all the time.
+    pub busy: Option<Duration>,
     /// Called once, when everything is attached.
     pub attached: Box<dyn FnOnce(&Resolved)>,
     /// Is told what happens.
@@ -141,7 +143,7 @@ pub fn observe(mut target: Resolved, plan: Plan, stop: &StopFlag) -> Result<Obse
         session,
         pipeline,
         symbols: Symbols::new(),
-        slice: Slice::of(plan.duration),
+        slice: Slice::of(plan.busy.or(plan.duration)),
         beside,
         recording,
         outlet: outlets.map(Outlet::new),

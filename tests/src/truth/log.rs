@@ -54,6 +54,7 @@ impl RequestLog {
                 spec,
                 options: Options::default(),
                 duration: None,
+                busy: None,
                 attached: Box::new(move |_| tell.send(()).expect("the test waits for this")),
                 // The test has ended early only when it has failed.
                 sink: Some(Box::new(move |request: &Request| drop(sender.send(request.clone())))),
