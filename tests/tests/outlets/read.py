@@ -74,7 +74,8 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         self.answer()
 
     def do_GET(self):
-        self.answer(json.dumps(said(self.metrics, self.spans)).encode())
+        # Copies: another thread may be taking the next message meanwhile.
+        self.answer(json.dumps(said(list(self.metrics), dict(self.spans))).encode())
 
 
 def said(messages, spans):
