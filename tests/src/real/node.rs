@@ -1,8 +1,13 @@
 //! Node.js.
 
 use std::process::Command;
+use std::time::Duration;
 
 use super::{RealServer, free_port, on_path, scratch, write};
+use crate::settings::patience;
+
+/// How long a request computes in [`NodeApp::Named`].
+const TURNING: Duration = Duration::from_millis(10);
 
 /// How a Node.js server does its work.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +51,7 @@ http.createServer((request, response) => {
 const http = require('http');
 function turnTheCrank(until) { let turns = 0; while (performance.now() < until) turns++; return turns; }
 http.createServer((request, response) => {
-  turnTheCrank(performance.now() + 10);
+  turnTheCrank(performance.now() + Number(process.argv[3]));
   response.writeHead(200, {'content-length': 6});
   response.end('hello\\n');
 }).listen(+process.argv[2], '127.0.0.1');
@@ -74,5 +79,7 @@ pub fn node(app: NodeApp) -> Option<RealServer> {
     let mut command = Command::new(program);
     // With names it writes a log into the folder in which it runs.
     command.current_dir(dir.path()).args(app.options()).arg(&path).arg(port.to_string());
+    // Most of a request's time, also where all that the interpreter does beside takes long.
+    command.arg(patience(TURNING).as_millis().to_string());
     Some(RealServer::start_http(&mut command, port, dir))
 }
