@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use whywait_tests::{
     DemoServer, Ended, Guard, Load, Prometheus, Report, Signal, Whywait, install_python, kernel_test, skip,
-    wait_until, whywait_command,
+    slow, wait_until, whywait_command,
 };
 
 /// Readers of what is told.
@@ -211,11 +211,9 @@ fn a_receiver_of_otlp_gets_metrics_and_spans() {
     for name in ["whywait.requests.in.flight", "whywait.lost.records", "process.cpu", "whywait.target.info"] {
         assert!(said.names.iter().any(|told| told == name), "{name} is not in {:?}", said.names);
     }
-    assert!(
-        said.roots.len() >= 10 && (said.roots.len() as u64) < report.requests / 2,
-        "{} requests",
-        said.roots.len()
-    );
+    // So many a second are chosen: of the few that an emulated machine answers in one, that is most.
+    let most = if slow() { report.requests } else { report.requests / 2 };
+    assert!(said.roots.len() >= 10 && (said.roots.len() as u64) < most, "{} requests", said.roots.len());
     for (span, (_, nanos, name)) in &said.roots {
         assert_eq!(said.below.get(span).copied().unwrap_or(0), *nanos, "the states of {name}");
     }
