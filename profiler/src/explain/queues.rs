@@ -45,7 +45,7 @@ pub fn charge(facts: &Facts) -> Queues {
                 behind_loops(facts, facts.slow[State::RecvQueue] + facts.slow[State::AcceptQueue]);
             // What the threads of such a pool do is not seen request by request, but what they use is.
             let rest = queue - queues.blocked;
-            if facts.worker_us().max(facts.cpu_per_request_us) < CHEAP_US {
+            if facts.worker_us().max(facts.cpu_per_request_us) < CHEAP_US && !idle(facts) {
                 return queues;
             }
             if saturated {
@@ -250,6 +250,16 @@ mod tests {
         assert!(near(charge(&facts).roots[State::Disk], 7_500.0));
         facts.workers = Some(Workers { count: 4, utilisation: 1.0, all_busy: 0.95, ..Workers::default() });
         assert!(near(charge(&facts).workers, 10_000.0));
+    }
+
+    /// A pool of one thread that never rests is not seen to be one, nor what it does.
+    #[test]
+    fn requests_that_wait_for_long_while_hardly_a_thread_wants_a_cpu_wait_for_the_pool() {
+        let mut facts = pool(&[(State::OnCpu, 100.0)]);
+        (facts.model, facts.parallelism) = (ModelId::EventLoopWithPool, 0.02);
+        assert!(near(charge(&facts).workers, 10_000.0));
+        facts.parallelism = 1.5;
+        assert_eq!(charge(&facts), Queues::default(), "load");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Microseconds of a slow request below which it is what a disk takes.
-const LEAST_US: f64 = 1_000.0;
+const LEAST_US: f64 = 250.0;
 
 pub(super) fn rule(facts: &Facts, queues: &Queues) -> Option<Draft> {
     let own = facts.slow[State::Disk];
