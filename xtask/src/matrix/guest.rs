@@ -116,7 +116,9 @@ fn qemu(kernel: &Kernel, initrd: &Path) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     // q35, not microvm, on which 6.1 hangs at times in its clock calibration.
     command
-        .args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048"])
+        // With a thread for each of its CPUs the emulator may run code that another CPU has just patched, as attaching to a tracepoint does: guests hung, or
+        // met the breakpoint that was there for a moment.
+        .args(["-M", "q35", "-accel", "tcg,thread=single", "-cpu", "max", "-smp", "2", "-m", "2048"])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"])
         .args(["-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"])
         .args(["-append", "console=ttyS0 quiet panic=-1 reboot=t"])
