@@ -11,7 +11,7 @@ use demo_servers::truth::Record;
 
 use crate::binaries;
 use crate::guard::{Guard, Signal};
-use crate::settings::{patience, requests};
+use crate::settings::requests;
 
 /// A reference server on a free port.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ impl Load {
         let mut guard = Guard::spawn(command.stdout(Stdio::piped()));
         let mut text = String::new();
         guard.stdout().read_to_string(&mut text).expect("reading the load report");
-        let status = guard.wait(patience(Duration::from_secs(5)));
+        let status = guard.wait(Duration::from_secs(5));
         assert!(status.success(), "the load generator failed");
         let report: LoadReport = serde_json::from_str(&text).expect("a load report");
         assert_eq!((report.errors.total(), report.sent), (0, report.requests), "a clean load: {report:?}");

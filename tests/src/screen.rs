@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::binaries::whywait;
 use crate::guard::wait_until;
 use crate::rules::skip;
-use crate::settings::patience;
 
 /// What the shell in it says when it waits for a command.
 const PROMPT: &str = "ready>";
@@ -77,7 +76,7 @@ impl Screen {
     /// Waits until a text is to be seen.
     pub fn wait_for(&self, text: &str, limit: Duration) {
         let mut seen = String::new();
-        let found = wait_until(patience(limit), || {
+        let found = wait_until(limit, || {
             seen = self.text();
             seen.contains(text)
         });
@@ -102,11 +101,11 @@ impl Screen {
         self.wait_for(PROMPT, START);
         let flags = "#{alternate_on} #{cursor_flag} #{mouse_any_flag}";
         let is = || self.tmux(&["display-message", "-p", flags]);
-        wait_until(patience(START), || is().trim() == "0 1 0");
+        wait_until(START, || is().trim() == "0 1 0");
         assert_eq!(is().trim(), "0 1 0", "alternate screen, cursor, mouse");
         self.command("clear; stty -a | tr ' ' '\\n' | grep -cE '^(icanon|echo|isig|icrnl|opost);?$'");
         let mut seen = String::new();
-        let whole = wait_until(patience(START), || {
+        let whole = wait_until(START, || {
             seen = self.text();
             seen.lines().any(|line| line.trim() == "5")
         });

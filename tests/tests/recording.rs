@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use whywait_tests::{
-    Client, DemoServer, Load, Signal, User, Whywait, demo_servers_path, kernel_test, open_dir, patience,
-    wait_until, whywait_command,
+    Client, DemoServer, Load, Signal, User, Whywait, demo_servers_path, kernel_test, open_dir, wait_until,
+    whywait_command,
 };
 
 fn text(path: &Path) -> &str {
@@ -160,7 +160,7 @@ fn a_full_disk_ends_the_recording_and_not_the_target() {
     let recording = Whywait::start(command);
     let status = dir.path().with_extension("status");
     let mut client = Client::connect(&server.address().to_string());
-    let full = wait_until(patience(Duration::from_secs(30)), || {
+    let full = wait_until(Duration::from_secs(30), || {
         for _ in 0..200 {
             client.ask("/plaintext");
         }
@@ -195,7 +195,7 @@ fn files_of_a_bounded_size_follow_one_another() {
     let recording =
         Whywait::attach(&["record", "--pid", &pid, "-o", path, "--max-size", "64K", "--keep", "2"]);
     let numbered = |number: u32| dir.path().join(format!("f.{number}"));
-    let turned = wait_until(patience(Duration::from_secs(30)), || {
+    let turned = wait_until(Duration::from_secs(30), || {
         for _ in 0..100 {
             client.ask("/plaintext");
         }
@@ -237,13 +237,13 @@ fn a_flight_recorder_writes_what_led_up_to_a_slow_request() {
     assert!(!written(1).exists(), "nothing was slow");
     client.ask("/sleep?ms=300");
     // A request is over when the next one is read.
-    let met = wait_until(patience(Duration::from_secs(10)), || {
+    let met = wait_until(Duration::from_secs(10), || {
         ask(&mut client, 1);
         written(1).exists()
     });
     assert!(met, "no file is written");
     recording.signal(Signal::USR1);
-    assert!(wait_until(patience(Duration::from_secs(10)), || written(2).exists()), "no file on the signal");
+    assert!(wait_until(Duration::from_secs(10), || written(2).exists()), "no file on the signal");
     recording.signal(Signal::INT);
     let ended = recording.end(Duration::ZERO);
     assert!(ended.status.success() && ended.stderr.contains("request>200 ms: "), "{}", ended.stderr);

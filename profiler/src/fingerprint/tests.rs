@@ -305,6 +305,27 @@ fn a_dispatcher_and_threads_that_read_are_a_pool() {
     server.is(ModelId::ThreadPool);
 }
 
+/// Workers that wait with a time-out for the first bytes of a new connection, by a set of this one descriptor.
+#[test]
+fn a_pool_whose_threads_wait_for_the_first_bytes_is_no_loop() {
+    let mut server = Server::new();
+    server.found(10, &[10, 11, 12, 13], "server");
+    for turn in 0..40 {
+        let worker = (10, 12 + u32::try_from(turn / 3 % 2).unwrap());
+        let fresh = turn % 5 == 0;
+        if fresh {
+            server.accept((10, 11), turn / 5);
+        }
+        server.epoll((10, 11));
+        server.parked(worker, 0x1000 * u64::from(worker.1), 11);
+        if fresh {
+            server.epoll(worker);
+        }
+        server.serve(worker, turn / 5);
+    }
+    server.is(ModelId::ThreadPool);
+}
+
 #[test]
 fn threads_born_for_connections() {
     let mut server = Server::new();

@@ -23,7 +23,6 @@ use tempfile::TempDir;
 use crate::client::Client;
 use crate::guard::{Guard, Signal, wait_until};
 use crate::rules::skip;
-use crate::settings::patience;
 
 pub use apache::{Mpm, apache};
 pub use caused::{Written, caused};
@@ -126,7 +125,7 @@ fn run_client(command: &mut Command) -> String {
     let name = format!("{command:?}");
     let mut guard = Guard::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
     let text = std::io::read_to_string(guard.stdout()).expect("reading what the client says");
-    let status = guard.wait(patience(CLIENT));
+    let status = guard.wait(CLIENT);
     assert!(status.success(), "{name} failed ({status}): {text}");
     text
 }
