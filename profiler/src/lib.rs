@@ -28,6 +28,7 @@ pub mod playback;
 pub(crate) mod printable;
 pub mod probe;
 pub mod race;
+mod recent_map;
 pub mod recording;
 pub mod report;
 pub mod ring;

@@ -33,7 +33,7 @@ impl RequestClock {
         let id = ConnId(op.conn);
         let (tid, at) = (event.tid, event.at);
         self.thread(tid, event.pid).run_to(at);
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
         let missing = connection.next_seq.map_or(0, |next| op.conn_seq.wrapping_sub(next));
         connection.next_seq = Some(op.conn_seq.wrapping_add(1));
         let role = connection.role;
@@ -42,7 +42,7 @@ impl RequestClock {
             // An operation was lost: where the turn stands is not known, and an open request cannot be trusted.
             let turn = std::mem::replace(&mut connection.turn, Turn::Unknown);
             if let Turn::Open(request) = turn {
-                if let Some(request) = self.open.get_mut(&request) {
+                if let Some(request) = self.open.get_mut(request) {
                     request.request.touched_by_loss = true;
                 }
                 self.close(request, at, done);
@@ -59,7 +59,7 @@ impl RequestClock {
     }
 
     fn accept(&mut self, tid: Tid, at: Ns, id: ConnId) {
-        if let Some(connection) = self.connections.get_mut(&id) {
+        if let Some(connection) = self.connections.get_mut(id) {
             connection.accepted = Some(at);
             if connection.turn == Turn::Unknown {
                 connection.turn = Turn::Idle;
@@ -78,15 +78,15 @@ impl RequestClock {
         done: &mut Vec<Request>,
     ) {
         let (tid, at) = (event.tid, event.at);
-        let Some(connection) = self.connections.get(&id) else { return };
+        let Some(connection) = self.connections.get(id) else { return };
         if let Turn::Open(request) = connection.turn
-            && let Some(open) = self.open.get(&request)
+            && let Some(open) = self.open.get(request)
         {
             let goes_on =
                 open.request.sent == CONTINUE_LEN && open.request.route.is_some() && route.is_none();
             if !open.responded() || goes_on {
                 self.touch(tid, at, request);
-                if let Some(open) = self.open.get_mut(&request) {
+                if let Some(open) = self.open.get_mut(request) {
                     open.request.received.0 += op.ret.unsigned_abs();
                     if goes_on {
                         open.last_write = None;
@@ -106,8 +106,8 @@ impl RequestClock {
     /// A request begins with this read; the reader owns it.
     fn begin(&mut self, event: &Event, id: ConnId, op: &SockOp, route: Option<Route>) {
         let (tid, at) = (event.tid, event.at);
-        let Some(thread) = self.threads.get_mut(&tid) else { return };
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(thread) = self.threads.get_mut(tid) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
         let arrived = op.arrival != 0 && op.arrival <= at.0;
         let start = if arrived { Ns(op.arrival) } else { at };
         let accepted = if op.flags & sock_flag::BEFORE_ACCEPT == 0 {
@@ -148,7 +148,7 @@ impl RequestClock {
         }
         if let Some(previous) = busy_with(&self.open, thread, tid) {
             // It read this one in the middle of another: what it did so far was for that.
-            if let Some(request) = self.open.get_mut(&previous) {
+            if let Some(request) = self.open.get_mut(previous) {
                 let rank = thread.rank_for(tid, request);
                 thread.give_pending(request, rank);
                 request.release(tid, at);
@@ -166,8 +166,8 @@ impl RequestClock {
 
     /// A thread reads from, writes to, or calls for a request: what it did since its last boundary was for it.
     fn touch(&mut self, tid: Tid, at: Ns, id: RequestId) {
-        let Some(thread) = self.threads.get_mut(&tid) else { return };
-        if let Some(request) = self.open.get_mut(&id) {
+        let Some(thread) = self.threads.get_mut(tid) else { return };
+        if let Some(request) = self.open.get_mut(id) {
             if thread.owner != Some(id) {
                 // What lies before the mark was a wait after the response to another request.
                 thread.drop_before_mark();
@@ -177,7 +177,7 @@ impl RequestClock {
             request.compact(request.last_write.unwrap_or(at));
         }
         if let Some(previous) = thread.owner.filter(|previous| *previous != id)
-            && let Some(request) = self.open.get_mut(&previous)
+            && let Some(request) = self.open.get_mut(previous)
         {
             request.release(tid, at);
         }
@@ -186,7 +186,7 @@ impl RequestClock {
 
     /// A thread wrote to a client.
     fn write(&mut self, tid: Tid, at: Ns, id: ConnId, op: &SockOp) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
         let Turn::Open(request) = connection.turn else {
             // The end of a response whose request was not seen: the next read begins a request.
             if op.ret > 0 {
@@ -195,11 +195,11 @@ impl RequestClock {
             self.let_go(tid, at);
             return;
         };
-        if let Some(open) = self.open.get_mut(&request) {
+        if let Some(open) = self.open.get_mut(request) {
             if open.owner != Some(tid)
                 && !open.responded()
                 && open.calls.is_empty()
-                && let Some(thread) = self.threads.get(&tid)
+                && let Some(thread) = self.threads.get(tid)
                 && let Some(due) = timer_of(open, thread, at)
             {
                 open.timeline.claim(open.released, due, State::Sleep, Rank::Pending);
@@ -210,7 +210,7 @@ impl RequestClock {
             }
         }
         self.touch(tid, at, request);
-        if let Some(open) = self.open.get_mut(&request) {
+        if let Some(open) = self.open.get_mut(request) {
             if op.ret > 0 {
                 open.last_write = Some(at);
                 open.request.sent.0 += op.ret.unsigned_abs();
@@ -223,26 +223,26 @@ impl RequestClock {
 
     /// A thread called another service; the request that it works for waits for the answer.
     fn call(&mut self, tid: Tid, at: Ns, id: ConnId) {
-        let busy = self.threads.get(&tid).and_then(|thread| busy_with(&self.open, thread, tid));
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let busy = self.threads.get(tid).and_then(|thread| busy_with(&self.open, thread, tid));
+        let Some(connection) = self.connections.get_mut(id) else { return };
         // A connection that was being opened: the request waited for it until it was established.
         if let Some((caller, since)) = connection.caller
             && Some(caller) == busy
             && let Some(established) = connection.established.filter(|established| *established > since)
-            && let Some(request) = self.open.get_mut(&caller)
+            && let Some(request) = self.open.get_mut(caller)
         {
             request.timeline.claim(since, established, State::Downstream, Rank::Pending);
             request.request.waited_on(id, established.since(since));
         }
         let before = std::mem::replace(&mut connection.caller, busy.map(|request| (request, at)));
         if let Some((caller, _)) = before
-            && let Some(request) = self.open.get_mut(&caller)
+            && let Some(request) = self.open.get_mut(caller)
         {
             request.calls.retain(|(conn, _)| *conn != id);
         }
         if let Some(caller) = busy {
             self.touch(tid, at, caller);
-            if let Some(request) = self.open.get_mut(&caller) {
+            if let Some(request) = self.open.get_mut(caller) {
                 request.calls.push((id, at));
             }
         }
@@ -250,16 +250,16 @@ impl RequestClock {
 
     /// A thread read the answer of another service.
     fn answer(&mut self, tid: Tid, at: Ns, id: ConnId, op: &SockOp) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
         let Some((caller, since)) = connection.caller else { return };
         if op.ret > 0 {
             connection.caller = Some((caller, at));
         }
         let arrival = if op.arrival != 0 { Ns(op.arrival).min(at) } else { at };
-        let Some(request) = self.open.get_mut(&caller) else { return };
+        let Some(request) = self.open.get_mut(caller) else { return };
         request.timeline.claim(since, arrival, State::Downstream, Rank::Pending);
         request.request.waited_on(id, arrival.since(since));
-        if let Some(thread) = self.threads.get(&tid) {
+        if let Some(thread) = self.threads.get(tid) {
             request.wait_for_cpu(thread, arrival, at);
         }
         request.calls.retain(|(conn, _)| *conn != id);

@@ -37,6 +37,7 @@ pub use wait::{Wait, classify};
 
 use crate::{
     decode::{ConnId, Event, StackEvent, Taken, What},
+    recent_map::RecentMap,
     units::{Ns, Pid, Tid},
 };
 use connection::{Connection, Role, Turn};
@@ -71,13 +72,13 @@ impl Tally {
 }
 
 /// Requests that are not finished.
-type OpenRequests = FxHashMap<RequestId, Box<Open>>;
+type OpenRequests = RecentMap<RequestId, Box<Open>>;
 
 /// The request clock.
 #[derive(Debug, Default)]
 pub struct RequestClock {
-    threads: FxHashMap<Tid, Thread>,
-    connections: FxHashMap<ConnId, Connection>,
+    threads: RecentMap<Tid, Thread>,
+    connections: RecentMap<ConnId, Connection>,
     sockets: FxHashMap<u64, ConnId>,
     open: OpenRequests,
     /// Closed requests that are in `open` still, because a thread may have worked on them, by the time of their closing.
@@ -116,7 +117,7 @@ impl RequestClock {
             .map(|open| (open.request.conn, open.request.id))
             .collect();
         for (conn, request) in settled {
-            if let Some(connection) = self.connections.get_mut(&conn)
+            if let Some(connection) = self.connections.get_mut(conn)
                 && connection.turn == Turn::Open(request)
             {
                 connection.turn = Turn::Idle;
@@ -127,7 +128,7 @@ impl RequestClock {
 
     /// The request that a thread works for and has not answered.
     pub fn works_for(&self, tid: Tid) -> Option<RequestId> {
-        busy_with(&self.open, self.threads.get(&tid)?, tid)
+        busy_with(&self.open, self.threads.get(tid)?, tid)
     }
 
     /// Requests that are read and not answered: how many, and when the oldest of them began.
@@ -170,7 +171,7 @@ impl RequestClock {
             What::Conn(conn) => self.connection(event.at, conn, done),
             What::SockState(change) => self.sock_state(event, change, done),
             What::Thread(thread) => {
-                if let Some(old) = self.threads.get(&event.tid).filter(|known| known.is_other(thread)) {
+                if let Some(old) = self.threads.get(event.tid).filter(|known| known.is_other(thread)) {
                     // The id is used again, and the end of the thread that had it was lost.
                     let pid = old.pid;
                     self.thread_end(event.tid, pid, event.at, done);
@@ -202,7 +203,7 @@ impl RequestClock {
 
     /// Ends the run at `at`: what has been answered is finished, what has not is counted as in flight.
     pub fn finish(&mut self, at: Ns, done: &mut Vec<Request>) {
-        let threads: Vec<Tid> = self.threads.keys().copied().collect();
+        let threads: Vec<Tid> = self.threads.keys().collect();
         for tid in threads {
             self.let_go(tid, at);
         }
@@ -220,7 +221,7 @@ impl RequestClock {
     }
 
     fn thread(&mut self, tid: Tid, pid: Pid) -> &mut Thread {
-        self.threads.entry(tid).or_insert_with(|| Thread::new(pid))
+        self.threads.get_or_insert_with(tid, || Thread::new(pid))
     }
 
     /// Missing records of a thread touch what it works for.
@@ -229,9 +230,9 @@ impl RequestClock {
             return;
         }
         self.tally.missing += u64::from(event.missing);
-        let Some(thread) = self.threads.get(&event.tid) else { return };
+        let Some(thread) = self.threads.get(event.tid) else { return };
         for id in thread.owner.into_iter().chain(thread.handed.map(|handed| handed.request)) {
-            if let Some(request) = self.open.get_mut(&id) {
+            if let Some(request) = self.open.get_mut(id) {
                 request.request.touched_by_loss = true;
             }
         }
@@ -262,13 +263,13 @@ impl RequestClock {
     fn sock_state(&mut self, event: &Event, change: &SockState, done: &mut Vec<Request>) {
         let id = ConnId(change.conn);
         if change.new == tcp_state::ESTABLISHED {
-            if let Some(connection) = self.connections.get_mut(&id) {
+            if let Some(connection) = self.connections.get_mut(id) {
                 connection.established = Some(event.at);
             }
             return;
         }
         if event.tid != Tid(0)
-            && let Some(thread) = self.threads.get_mut(&event.tid)
+            && let Some(thread) = self.threads.get_mut(event.tid)
         {
             thread.run_to(event.at);
         }
@@ -276,7 +277,7 @@ impl RequestClock {
     }
 
     fn end_connection(&mut self, id: ConnId, at: Ns, done: &mut Vec<Request>) {
-        let Some(connection) = self.connections.remove(&id) else { return };
+        let Some(connection) = self.connections.remove(id) else { return };
         if self.sockets.get(&connection.sock) == Some(&id) {
             self.sockets.remove(&connection.sock);
         }
@@ -284,7 +285,7 @@ impl RequestClock {
             self.close(request, at, done);
         }
         if let Some((caller, _)) = connection.caller
-            && let Some(request) = self.open.get_mut(&caller)
+            && let Some(request) = self.open.get_mut(caller)
         {
             request.calls.retain(|(conn, _)| *conn != id);
         }
@@ -301,9 +302,9 @@ impl RequestClock {
 
     /// Whether a thread has an answered request in hand of which it has not told what it did.
     fn is_awaited(&self, id: RequestId) -> bool {
-        let Some(request) = self.open.get(&id).filter(|request| request.responded()) else { return false };
+        let Some(request) = self.open.get(id).filter(|request| request.responded()) else { return false };
         request.handed_to.iter().any(|tid| {
-            let handed = self.threads.get(tid).and_then(|thread| thread.handed);
+            let handed = self.threads.get(*tid).and_then(|thread| thread.handed);
             handed.is_some_and(|handed| handed.request == id)
         })
     }
@@ -319,13 +320,13 @@ impl RequestClock {
     }
 
     fn finish_request(&mut self, id: RequestId, done: &mut Vec<Request>) {
-        let Some(request) = self.open.remove(&id) else { return };
+        let Some(request) = self.open.remove(id) else { return };
         self.tally.unanswered += u64::from(!request.finish(done));
     }
 
     /// A stack tells what its thread does: in the wait that begins, or on the CPU up to now.
     fn stack(&mut self, event: &Event, stack: &StackEvent) {
-        let Some(thread) = self.threads.get_mut(&event.tid) else { return };
+        let Some(thread) = self.threads.get_mut(event.tid) else { return };
         match stack.taken {
             Taken::OffCpu => thread.stack = stack.id.map(|id| (stack.at, id)),
             Taken::OnCpu => thread.sampled(event.at, stack.id),
@@ -335,7 +336,7 @@ impl RequestClock {
 
     fn thread_end(&mut self, tid: Tid, pid: Pid, at: Ns, done: &mut Vec<Request>) {
         self.let_go(tid, at);
-        self.threads.remove(&tid);
+        self.threads.remove(tid);
         if self.threads.values().all(|thread| thread.pid != pid) {
             self.process_end(pid, at, done);
         }
@@ -356,9 +357,9 @@ impl RequestClock {
 fn busy_with(open: &OpenRequests, thread: &Thread, tid: Tid) -> Option<RequestId> {
     let owned = thread
         .owner
-        .filter(|id| open.get(id).is_some_and(|request| !request.responded() && request.owner == Some(tid)));
+        .filter(|id| open.get(*id).is_some_and(|request| !request.responded() && request.owner == Some(tid)));
     owned.or_else(|| {
         let handed = thread.handed?.request;
-        open.get(&handed).is_some_and(|request| !request.responded()).then_some(handed)
+        open.get(handed).is_some_and(|request| !request.responded()).then_some(handed)
     })
 }

@@ -66,7 +66,7 @@ impl RequestClock {
                 Wait::Send(sock) => self.peer_state(sock, State::Send),
                 Wait::Idle | Wait::Preempted => State::Other,
             };
-            let busy = self.threads.get(&tid).and_then(|thread| busy_with(&self.open, thread, tid));
+            let busy = self.threads.get(tid).and_then(|thread| busy_with(&self.open, thread, tid));
             let doubtful = busy.is_some_and(|request| self.settle_before(tid, request, place));
             // Looked at before the waker's hand-over is taken back.
             let waker_has = (state == State::Lock).then(|| self.in_hand_of_waker(interval, ready)).flatten();
@@ -104,13 +104,13 @@ impl RequestClock {
 
     /// Whether a wait ends the thread's ownership.
     fn is_idle(&self, tid: Tid, wait: Wait, place: Place) -> bool {
-        let Some(thread) = self.threads.get(&tid) else { return true };
+        let Some(thread) = self.threads.get(tid) else { return true };
         let busy = busy_with(&self.open, thread, tid);
         match wait {
             Wait::Idle => true,
             Wait::Latch => busy.is_none(),
             Wait::Preempted => false,
-            Wait::Receive(sock) => match self.sockets.get(&sock).and_then(|id| self.connections.get(id)) {
+            Wait::Receive(sock) => match self.sockets.get(&sock).and_then(|id| self.connections.get(*id)) {
                 Some(connection) if connection.role == Role::Server => {
                     // More of its own request is waited for; any other read is for the next one.
                     !matches!(connection.turn, Turn::Open(id) if Some(id) == busy)
@@ -120,11 +120,11 @@ impl RequestClock {
             },
             // After a response a thread may wait and then write more of it; with nothing to finish it is idle.
             Wait::State(_) | Wait::Send(_) if busy.is_none() => {
-                thread.owner.is_none_or(|id| !self.open.contains_key(&id))
+                thread.owner.is_none_or(|id| !self.open.contains_key(id))
             }
             // A thread that was handed a request, and waits again where it was when it got it, is done with it.
             Wait::State(_) | Wait::Send(_) => {
-                let owns = busy.and_then(|id| self.open.get(&id)).is_some_and(|open| open.owner == Some(tid));
+                let owns = busy.and_then(|id| self.open.get(id)).is_some_and(|open| open.owner == Some(tid));
                 !owns && thread.idle_place.is_some_and(|idle| idle.is(place))
             }
         }
@@ -133,9 +133,9 @@ impl RequestClock {
     /// Whether an owner waits where it otherwise waits for something to do. It may have let the request go, or not: what it did before
     /// is the request's, and the wait is if the request is what it touches next.
     fn settle_before(&mut self, tid: Tid, request: RequestId, place: Place) -> bool {
-        let Some(thread) = self.threads.get_mut(&tid) else { return false };
+        let Some(thread) = self.threads.get_mut(tid) else { return false };
         let doubtful = thread.idle_place.is_some_and(|idle| idle.is(place));
-        if doubtful && let Some(request) = self.open.get_mut(&request) {
+        if doubtful && let Some(request) = self.open.get_mut(request) {
             let rank = thread.rank_for(tid, request);
             thread.give_pending(request, rank);
         }
@@ -145,8 +145,8 @@ impl RequestClock {
     /// What the thread had in hand that woke this one.
     fn in_hand_of_waker(&self, interval: &OffCpu, at: Ns) -> Option<InHand> {
         let by = Tid(interval.waker_tid);
-        let request = self.threads.get(&by)?.worked_for(at)?;
-        let open = &self.open.get(&request)?;
+        let request = self.threads.get(by)?.worked_for(at)?;
+        let open = &self.open.get(request)?;
         Some(InHand { request, owned: open.owner == Some(by), route: open.request.route.clone() })
     }
 
@@ -155,13 +155,13 @@ impl RequestClock {
     fn is_brought_back(&self, interval: &OffCpu) -> bool {
         interval.waker_tid != 0
             && wakes_on_purpose(interval.waker_syscall)
-            && self.threads.get(&Tid(interval.waker_tid)).is_some_and(|waker| waker.handed.is_some())
+            && self.threads.get(Tid(interval.waker_tid)).is_some_and(|waker| waker.handed.is_some())
     }
 
     /// A thread waited for another one that it had woken itself: that one works for nobody, it holds what was waited for, and its own
     /// waits are not the request's.
     fn take_back(&mut self, request: RequestId, interval: &OffCpu, at: Ns) {
-        let Some(holder) = self.threads.get_mut(&Tid(interval.waker_tid)) else { return };
+        let Some(holder) = self.threads.get_mut(Tid(interval.waker_tid)) else { return };
         if holder.handed.is_some_and(|handed| handed.request == request) {
             holder.handed = None;
             holder.drop_pending();
@@ -171,7 +171,7 @@ impl RequestClock {
 
     /// A socket's peer is waited for: another service, or a client.
     fn peer_state(&self, sock: u64, of_client: State) -> State {
-        match self.sockets.get(&sock).and_then(|id| self.connections.get(id)) {
+        match self.sockets.get(&sock).and_then(|id| self.connections.get(*id)) {
             Some(connection) if connection.role == Role::Server => of_client,
             _ => State::Downstream,
         }
@@ -179,14 +179,14 @@ impl RequestClock {
 
     /// The thread's time since its last boundary goes to the request it works for, and the ownership ends.
     pub(super) fn let_go(&mut self, tid: Tid, at: Ns) {
-        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        let Some(thread) = self.threads.get_mut(tid) else { return };
         thread.run_to(at);
         self.holds.extend(thread.goes_on(tid, at, thread.owner));
-        if let Some(request) = thread.owner.take().and_then(|id| self.open.get_mut(&id)) {
+        if let Some(request) = thread.owner.take().and_then(|id| self.open.get_mut(id)) {
             let rank = thread.rank_for(tid, request);
             thread.give_pending(request, rank);
             request.release(tid, at);
-        } else if let Some(request) = thread.handed.and_then(|handed| self.open.get_mut(&handed.request)) {
+        } else if let Some(request) = thread.handed.and_then(|handed| self.open.get_mut(handed.request)) {
             let rank = thread.rank_for(tid, request);
             thread.give_pending(request, rank);
         }
@@ -197,9 +197,9 @@ impl RequestClock {
 
     /// Many stretches without a boundary: what the thread works for gets them, else they are of no use.
     fn relieve(&mut self, tid: Tid, at: Ns) {
-        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        let Some(thread) = self.threads.get_mut(tid) else { return };
         let busy = busy_with(&self.open, thread, tid);
-        if let Some(request) = busy.and_then(|id| self.open.get_mut(&id)) {
+        if let Some(request) = busy.and_then(|id| self.open.get_mut(id)) {
             let rank = thread.rank_for(tid, request);
             thread.give_pending(request, rank);
             request.compact(at);
@@ -214,15 +214,15 @@ impl RequestClock {
             return;
         }
         let by = Tid(interval.waker_tid);
-        let Some(waker) = self.threads.get_mut(&by) else { return };
+        let Some(waker) = self.threads.get_mut(by) else { return };
         let Some(id) = waker.worked_for(at) else {
             let timer = waker.timer.filter(|timer| timer.fired && timer.due <= at);
-            if let (Some(timer), Some(thread)) = (timer, self.threads.get_mut(&tid)) {
+            if let (Some(timer), Some(thread)) = (timer, self.threads.get_mut(tid)) {
                 thread.timer = Some(timer);
             }
             return;
         };
-        let Some(request) = self.open.get_mut(&id).filter(|request| !request.responded()) else { return };
+        let Some(request) = self.open.get_mut(id).filter(|request| !request.responded()) else { return };
         let mut depth = 1;
         if request.owner != Some(by)
             && let Some(handed) = waker.handed.filter(|handed| handed.request == id)
@@ -236,7 +236,7 @@ impl RequestClock {
         if !request.handed_to.contains(&tid) {
             request.handed_to.push(tid);
         }
-        if let Some(thread) = self.threads.get_mut(&tid) {
+        if let Some(thread) = self.threads.get_mut(tid) {
             thread.handed = Some(Handed { request: id, depth });
             thread.works_for(at, Some(id));
         }

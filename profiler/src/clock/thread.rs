@@ -210,6 +210,9 @@ impl Thread {
     /// Forgets what it did before the mark.
     pub fn drop_before_mark(&mut self) {
         let mark = std::mem::take(&mut self.mark).min(self.pending.len());
+        if mark == 0 {
+            return;
+        }
         self.pending.drain(..mark);
         let since = self.pending.first().map_or(Ns(u64::MAX), |first| first.from);
         self.lock_waits.retain(|wait| wait.from >= since);
@@ -224,6 +227,9 @@ impl Thread {
 
     /// Gives its waits for locks away.
     pub fn give_lock_waits(&mut self, to: &mut Vec<LockWait>) {
+        if self.lock_waits.is_empty() {
+            return;
+        }
         let room = MOST_LOCK_WAITS.saturating_sub(to.len());
         to.extend(self.lock_waits.drain(..).take(room));
     }

@@ -19,6 +19,13 @@ pub(super) struct Union {
 impl Union {
     /// Adds an interval that ends no earlier than those before.
     pub fn add(&mut self, mut from: Ns, to: Ns) {
+        if let Some((begin, end)) = self.pieces.back_mut()
+            && *begin <= from
+            && from <= *end
+        {
+            *end = to;
+            return;
+        }
         while let Some((begin, end)) = self.pieces.back().copied()
             && end >= from
         {

@@ -25,7 +25,8 @@ pub struct CpuWaits {
     idle: u64,
     unknown: u64,
     fresh: Vec<Pid>,
-    by_cpu: FxHashMap<u16, Union>,
+    /// By the number of the CPU.
+    by_cpu: Vec<Union>,
     waiting: Overlap,
     local_ports: FxHashSet<u16>,
     remote_ports: FxHashSet<u16>,
@@ -41,7 +42,7 @@ impl CpuWaits {
             idle: 0,
             unknown: 0,
             fresh: Vec::new(),
-            by_cpu: FxHashMap::default(),
+            by_cpu: Vec::new(),
             waiting: Overlap::default(),
             local_ports: FxHashSet::default(),
             remote_ports: FxHashSet::default(),
@@ -68,7 +69,11 @@ impl CpuWaits {
             return;
         }
         self.waiting.add(ready, event.at);
-        self.by_cpu.entry(event.cpu).or_default().add(ready, event.at);
+        let cpu = usize::from(event.cpu);
+        if self.by_cpu.len() <= cpu {
+            self.by_cpu.resize_with(cpu + 1, Union::default);
+        }
+        self.by_cpu[cpu].add(ready, event.at);
         // A thread that lost one CPU and got another did not wait for the one who leaves that.
         let preempted = interval.flags & (off_cpu::VOLUNTARY | off_cpu::BORN | off_cpu::CLIPPED) == 0;
         let elsewhere = preempted && interval.left_cpu != event.cpu;
@@ -118,7 +123,7 @@ impl CpuWaits {
 
     /// Nanoseconds in which at least one thread waited, summed over the CPUs that they came to.
     pub fn at_least_one(&self) -> u64 {
-        self.by_cpu.values().map(Union::length).sum()
+        self.by_cpu.iter().map(Union::length).sum()
     }
 
     /// The most that a process can have kept threads waiting that used so many CPUs up to `end`, in nanoseconds: its time on them, and a
@@ -130,7 +135,7 @@ impl CpuWaits {
 
     /// Nanoseconds in which at least one thread waited, for the CPU where these were most.
     fn waiting_at_all(&self) -> u64 {
-        self.by_cpu.values().map(Union::length).max().unwrap_or(0)
+        self.by_cpu.iter().map(Union::length).max().unwrap_or(0)
     }
 
     /// Threads that waited at once, in the mean and at most.

@@ -1,11 +1,9 @@
 //! Records that are missing, from the numbers of those that came.
 
-use rustc_hash::FxHashMap;
-
 use whywait_ebpf::abi::born;
 
 use super::event::{Event, What};
-use crate::units::Tid;
+use crate::{recent_map::RecentMap, units::Tid};
 
 /// Records of its thread that may overtake one: an interrupt can come between the number and the room in the ring, and send
 /// records of its own.
@@ -18,7 +16,7 @@ const MOST: usize = 1 << 17;
 /// nearly in the order of their numbers.
 #[derive(Debug, Default)]
 pub struct Gaps {
-    threads: FxHashMap<Tid, Numbers>,
+    threads: RecentMap<Tid, Numbers>,
 }
 
 /// Numbers of a thread's records.
@@ -36,27 +34,27 @@ impl Gaps {
         if event.tid == Tid(0) {
             return true;
         }
-        if self.threads.len() >= MOST && !self.threads.contains_key(&event.tid) {
+        if self.threads.len() >= MOST && !self.threads.contains_key(event.tid) {
             return false;
         }
         let begins =
             matches!(&event.what, What::Thread(thread) if matches!(thread.how, born::NEW | born::FOUND));
         let fresh = || Numbers { next: event.seq, owed: Vec::new() };
-        let numbers = self.threads.entry(event.tid).or_insert_with(fresh);
+        let numbers = self.threads.get_or_insert_with(event.tid, fresh);
         if begins {
             *numbers = fresh();
         }
         event.missing = numbers.take(event.seq);
         if matches!(event.what, What::ThreadEnd) {
             event.missing += numbers.owed_in_all();
-            self.threads.remove(&event.tid);
+            self.threads.remove(event.tid);
         }
         true
     }
 
     /// Records that were still owed when the stream ended.
     pub fn finish(&mut self) -> u64 {
-        self.threads.drain().map(|(_, numbers)| u64::from(numbers.owed_in_all())).sum()
+        std::mem::take(&mut self.threads).into_values().map(|numbers| u64::from(numbers.owed_in_all())).sum()
     }
 }
 
@@ -64,6 +62,10 @@ impl Numbers {
     /// Takes a number; returns how many are given up.
     fn take(&mut self, seq: u32) -> u32 {
         let ahead = seq.wrapping_sub(self.next);
+        if ahead == 0 && self.owed.is_empty() {
+            self.next = seq.wrapping_add(1);
+            return 0;
+        }
         if ahead >= u32::MAX / 2 {
             self.owed.retain(|owed| *owed != seq);
             return 0;

@@ -32,20 +32,30 @@ impl Reorder {
         Self { slack, ..Self::default() }
     }
 
-    /// Takes an event.
+    /// Takes an event, if it is admitted. It is looked at where it is kept: to move one is most of what is done with it.
     #[inline]
-    pub fn push(&mut self, event: Event) {
-        if event.at < self.released {
-            self.late += 1;
+    pub fn push_if(&mut self, event: Event, admit: impl FnOnce(&mut Event) -> bool) -> bool {
+        self.events.push(event);
+        let is_admitted = self.events.last_mut().is_some_and(admit);
+        if is_admitted {
+            self.place_last();
+        } else {
+            self.events.pop();
         }
-        self.newest = self.newest.max(event.at);
-        match self.held().last() {
-            Some(last) if last.at > event.at => {
-                let place = self.held().partition_point(|held| held.at <= event.at);
-                self.events.insert(self.first + place, event);
-            }
-            _ => self.events.push(event),
+        is_admitted
+    }
+
+    /// Puts the event that came last where it belongs.
+    #[inline]
+    fn place_last(&mut self) {
+        let Some((event, before)) = self.held().split_last() else { return };
+        let at = event.at;
+        if before.last().is_some_and(|last| last.at > at) {
+            let place = self.first + before.partition_point(|held| held.at <= at);
+            self.events[place..].rotate_right(1);
         }
+        self.late += u64::from(at < self.released);
+        self.newest = self.newest.max(at);
     }
 
     /// Passes on each event that nothing earlier can still precede.
@@ -110,7 +120,7 @@ mod tests {
     fn events_of_the_same_time_keep_their_order() {
         let mut order = Reorder::new(0);
         for cpu in 0..5 {
-            order.push(Event { cpu, ..event(9) });
+            order.push_if(Event { cpu, ..event(9) }, |_| true);
         }
         let mut cpus = Vec::new();
         order.pass_all(|event| cpus.push(event.cpu));
@@ -122,7 +132,7 @@ mod tests {
         let mut order = Reorder::new(100);
         let mut passed = 0;
         for _ in 0..3 * MOST {
-            order.push(event(7));
+            order.push_if(event(7), |_| true);
             order.pass(|_| passed += 1);
             assert!(order.held().len() <= MOST && order.events.len() <= MOST + USED);
         }
@@ -140,7 +150,7 @@ mod tests {
             let mut order = Reorder::new(100);
             let mut out = Vec::new();
             for (at, _) in &arrivals {
-                order.push(event(*at));
+                order.push_if(event(*at), |_| true);
                 order.pass(|event| out.push(event.at.0));
             }
             order.pass_all(|event| out.push(event.at.0));

@@ -47,6 +47,7 @@ pub const LATEST: Ns = Ns(1 << 59);
 ///
 /// # Errors
 /// When the bytes are fewer than the layout of the record's kind, the kind is not known, or a time in it is beyond [`LATEST`].
+#[inline]
 pub fn decode(bytes: &[u8], routes: &mut Routes) -> Result<Event, DecodeError> {
     let header: Header = read(0, bytes)?;
     let what = match header.kind {

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     clock::Request,
     decode::{ConnId, Event, What},
+    recent_map::RecentMap,
     units::{Ns, Pid, Tid},
 };
 
@@ -24,11 +25,11 @@ const MOST_GONE: usize = 1 << 14;
 pub struct Behaviour {
     pub(super) begin: Ns,
     pub(super) end: Ns,
-    threads: FxHashMap<Tid, ThreadFacts>,
+    threads: RecentMap<Tid, ThreadFacts>,
     gone: Vec<ThreadFacts>,
-    conns: FxHashMap<ConnId, ConnFacts>,
+    conns: RecentMap<ConnId, ConnFacts>,
     sockets: FxHashMap<u64, ConnId>,
-    processes: FxHashMap<Pid, ProcessFacts>,
+    processes: RecentMap<Pid, ProcessFacts>,
     pub(super) figures: Figures,
 }
 
@@ -38,11 +39,11 @@ impl Behaviour {
         Self {
             begin,
             end: begin,
-            threads: FxHashMap::default(),
+            threads: RecentMap::default(),
             gone: Vec::new(),
-            conns: FxHashMap::default(),
+            conns: RecentMap::default(),
             sockets: FxHashMap::default(),
-            processes: FxHashMap::default(),
+            processes: RecentMap::default(),
             figures: Figures::default(),
         }
     }
@@ -64,7 +65,7 @@ impl Behaviour {
     /// Takes a finished request.
     pub fn request(&mut self, request: &Request) {
         self.figures.request(request);
-        let process = self.processes.entry(request.pid).or_default();
+        let process = self.processes.get_or_insert_with(request.pid, ProcessFacts::default);
         process.pid = request.pid;
         process.request_ns += request.latency();
     }
@@ -103,11 +104,11 @@ impl Behaviour {
 
     fn thread(&mut self, tid: Tid, pid: Pid, at: Ns) -> &mut ThreadFacts {
         let first = at.max(self.begin);
-        self.threads.entry(tid).or_insert_with(|| ThreadFacts::new(tid, pid, first))
+        self.threads.get_or_insert_with(tid, || ThreadFacts::new(tid, pid, first))
     }
 
     fn process(&mut self, pid: Pid) -> &mut ProcessFacts {
-        let process = self.processes.entry(pid).or_default();
+        let process = self.processes.get_or_insert_with(pid, ProcessFacts::default);
         process.pid = pid;
         process
     }
@@ -139,7 +140,7 @@ impl Behaviour {
     }
 
     fn ended(&mut self, event: &Event) {
-        let Some(mut thread) = self.threads.remove(&event.tid) else { return };
+        let Some(mut thread) = self.threads.remove(event.tid) else { return };
         thread.ended = Some(event.at);
         if self.gone.len() < MOST_GONE {
             self.gone.push(thread);
@@ -176,14 +177,14 @@ impl Behaviour {
         if change.new == tcp_state::ESTABLISHED {
             return;
         }
-        if let Some(thread) = self.threads.get_mut(&event.tid) {
+        if let Some(thread) = self.threads.get_mut(event.tid) {
             thread.idle_turn = false;
         }
         self.end_connection(ConnId(change.conn), event.at);
     }
 
     fn end_connection(&mut self, id: ConnId, at: Ns) {
-        let Some(mut conn) = self.conns.remove(&id) else { return };
+        let Some(mut conn) = self.conns.remove(id) else { return };
         if self.sockets.get(&conn.sock) == Some(&id) {
             self.sockets.remove(&conn.sock);
         }
@@ -197,7 +198,7 @@ impl Behaviour {
     /// A thread holds a connection no more.
     fn let_go(&mut self, holder: Option<(Tid, Pid)>) {
         if let Some((tid, pid)) = holder
-            && let Some(holder) = self.threads.get_mut(&tid).filter(|thread| thread.pid == pid)
+            && let Some(holder) = self.threads.get_mut(tid).filter(|thread| thread.pid == pid)
         {
             holder.holds = holder.holds.saturating_sub(1);
         }
@@ -205,7 +206,7 @@ impl Behaviour {
 
     /// A reader's turn is over.
     fn give(&mut self, reader: Tid, at: Ns) {
-        let Some(thread) = self.threads.get_mut(&reader) else { return };
+        let Some(thread) = self.threads.get_mut(reader) else { return };
         thread.open = thread.open.saturating_sub(1);
         let pid = thread.pid;
         self.process(pid).gives(at);
@@ -219,7 +220,7 @@ impl Behaviour {
             op::ACCEPT => self.accept(event, id),
             // The client has closed: what is left to do is to close as well.
             op::RECV if op.ret <= 0 => {
-                if let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.reader.is_none()) {
+                if let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.reader.is_none()) {
                     let holder = conn.holder.take();
                     self.let_go(holder);
                 }
@@ -230,7 +231,7 @@ impl Behaviour {
     }
 
     fn accept(&mut self, event: &Event, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
         conn.acceptor = Some((event.tid, event.pid));
         self.thread(event.tid, event.pid, event.at).accepted += 1;
         self.process(event.pid).accepted += 1;
@@ -239,7 +240,7 @@ impl Behaviour {
     /// A thread read from a client; whether it begins a turn.
     fn read(&mut self, event: &Event, id: ConnId, op: &SockOp) -> bool {
         let (tid, pid, at) = (event.tid, event.pid, event.at);
-        let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.reader.is_none()) else {
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.reader.is_none()) else {
             // Another service's answer, or more of a request that somebody has begun to read.
             return false;
         };
@@ -256,10 +257,9 @@ impl Behaviour {
         if moved {
             self.let_go(before);
         }
-        let thread =
-            self.threads.entry(tid).or_insert_with(|| ThreadFacts::new(tid, pid, at.max(self.begin)));
+        let thread = self.threads.get_or_insert_with(tid, || ThreadFacts::new(tid, pid, at.max(self.begin)));
         let last = thread.last_conn.replace(id).filter(|last| *last != id);
-        thread.alternates += u64::from(last.is_some_and(|last| self.conns.contains_key(&last)));
+        thread.alternates += u64::from(last.is_some_and(|last| self.conns.contains_key(last)));
         thread.idle_turn = false;
         if !first {
             thread.kept += 1;
@@ -292,16 +292,15 @@ impl Behaviour {
     /// A thread wrote to a client; whether it ends a turn.
     fn write(&mut self, event: &Event, id: ConnId) -> bool {
         let (tid, pid, at) = (event.tid, event.pid, event.at);
-        let Some(conn) = self.conns.get_mut(&id) else { return false };
+        let Some(conn) = self.conns.get_mut(id) else { return false };
         conn.last_send = Some(at);
         let (read_at, Some(reader)) = (conn.read_at, conn.reader.take()) else { return false };
         let split = reader != tid;
-        let elsewhere = split && self.threads.get(&reader).is_none_or(|reader| reader.pid != pid);
+        let elsewhere = split && self.threads.get(reader).is_none_or(|reader| reader.pid != pid);
         if split {
             self.give(reader, at);
         }
-        let thread =
-            self.threads.entry(tid).or_insert_with(|| ThreadFacts::new(tid, pid, at.max(self.begin)));
+        let thread = self.threads.get_or_insert_with(tid, || ThreadFacts::new(tid, pid, at.max(self.begin)));
         thread.idle_turn = false;
         if split {
             thread.comes();
@@ -375,7 +374,7 @@ impl Behaviour {
     /// A thread was woken by another one of its process.
     fn woken(&mut self, event: &Event, wait: Wait, syscall: i32, waker: Tid, at: Ns) {
         if wait == Wait::Futex && Wait::hands_out(syscall) {
-            let hands = self.threads.get_mut(&waker).is_some_and(|waker| {
+            let hands = self.threads.get_mut(waker).is_some_and(|waker| {
                 waker.handed_out += u64::from(waker.open > 0);
                 waker.open > 0
             });

@@ -34,6 +34,7 @@ pub use names::{LockName, LockNames, RUBYS};
 use crate::{
     clock::{LockWait, Request, State, Wait, classify},
     decode::{Event, What},
+    recent_map::RecentMap,
     units::{Ns, Pid, Tid},
 };
 use futex::FutexCall;
@@ -52,7 +53,7 @@ const KEPT: u64 = 2_000_000_000;
 pub struct Locks {
     ids: FxHashMap<LockKey, LockId>,
     table: Vec<Lock>,
-    threads: FxHashMap<Tid, History>,
+    threads: RecentMap<Tid, History>,
     ended: VecDeque<(Ns, Tid)>,
     last_end: FxHashMap<Pid, Ns>,
     kernel: KernelLocks,
@@ -67,7 +68,7 @@ impl Locks {
             What::ThreadEnd => {
                 self.last_end.insert(event.pid, event.at);
                 self.ended.push_back((event.at, event.tid));
-                if let Some(history) = self.threads.get_mut(&event.tid) {
+                if let Some(history) = self.threads.get_mut(event.tid) {
                     history.ended = Some(event.at);
                 }
             }
@@ -77,8 +78,8 @@ impl Locks {
             && event.at.since(at) > KEPT
         {
             self.ended.pop_front();
-            if self.threads.get(&tid).is_some_and(|history| history.ended == Some(at)) {
-                self.threads.remove(&tid);
+            if self.threads.get(tid).is_some_and(|history| history.ended == Some(at)) {
+                self.threads.remove(tid);
             }
         }
     }
@@ -103,7 +104,7 @@ impl Locks {
             let by = waker.filter(|_| ends_wait(interval.syscall, interval.waker_syscall));
             let since = self.table[id.0].released_before(ready).max(left);
             let held = by.map(|by| self.held_by(by, id, since, ready));
-            let waker_born = by.and_then(|by| self.threads.get(&by)?.born);
+            let waker_born = by.and_then(|by| self.threads.get(by)?.born);
             let ended =
                 by.is_none() && self.last_end.get(&pid).is_some_and(|end| ready.since(*end) < JUST_NOW);
             let end = End::of(interval, by.is_some(), ended, ready.since(left));
@@ -114,7 +115,7 @@ impl Locks {
                 lock: id,
                 waker: by,
                 waker_born,
-                born: self.threads.get(&tid).and_then(|history| history.born),
+                born: self.threads.get(tid).and_then(|history| history.born),
                 held,
                 asked: by.map_or(Asked::Nothing, |by| self.asked(by, tid, ready)),
                 end,
@@ -134,18 +135,18 @@ impl Locks {
 
     /// What a thread had wanted from the one that woke it.
     fn asked(&self, waker: Tid, waiter: Tid, until: Ns) -> Asked {
-        self.threads.get(&waker).map_or(Asked::Nothing, |waker| waker.woken_last_by(waiter, until))
+        self.threads.get(waker).map_or(Asked::Nothing, |waker| waker.woken_last_by(waiter, until))
     }
 
     fn history(&mut self, tid: Tid) -> &mut History {
-        let history = self.threads.entry(tid).or_default();
+        let history = self.threads.get_or_insert_with(tid, History::default);
         history.ended = None;
         history
     }
 
     /// What a waker did while another thread waited, since it had the lock itself.
     fn held_by(&self, waker: Tid, lock: LockId, from: Ns, to: Ns) -> Held {
-        self.threads.get(&waker).map_or_else(
+        self.threads.get(waker).map_or_else(
             || Held { doing: Doing::running(to.since(from)), had_waited: false },
             |history| history.held(lock, self.table[lock.0].parks_one(), from, to),
         )
@@ -181,7 +182,7 @@ impl Locks {
         let known: Vec<(&LockWait, Waited)> = request
             .lock_waits
             .iter()
-            .filter_map(|wait| Some((wait, self.threads.get(&wait.tid)?.waited_from(wait.from)?)))
+            .filter_map(|wait| Some((wait, self.threads.get(wait.tid)?.waited_from(wait.from)?)))
             .collect();
         let all: f64 = known.iter().map(|(wait, _)| length(wait)).sum();
         if all <= 0.0 {

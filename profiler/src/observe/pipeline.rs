@@ -134,17 +134,17 @@ impl Pipeline {
             let (record, rest) = bytes.split_at(length);
             // The ring aligns its records to eight bytes, and so do the layouts.
             bytes = rest;
-            let mut decoded = decode(record, &mut self.routes);
-            if !decoded.as_mut().is_ok_and(|event| self.is_believed(&header, record, event)) {
-                self.unreadable += 1;
-                continue;
-            }
-            if let Ok(event) = &mut decoded {
-                self.traces.number(event, unwind);
-            }
-            if let Ok(event) = decoded {
-                order.push(event);
-            }
+            let is_taken = match decode(record, &mut self.routes) {
+                Ok(event) => order.push_if(event, |event| {
+                    let is_believed = self.is_believed(&header, record, event);
+                    if is_believed {
+                        self.traces.number(event, unwind);
+                    }
+                    is_believed
+                }),
+                Err(_) => false,
+            };
+            self.unreadable += u64::from(!is_taken);
             order.pass(|event| self.take(event));
         }
         self.order = order;

@@ -1,12 +1,11 @@
 //! Threads: their switches, their time on CPUs and in run queues, births.
 
-use rustc_hash::FxHashMap;
-
 use whywait_ebpf::abi::{OffCpu, Thread, born, off_cpu};
 
 use super::{overlap::Overlap, series::Series};
 use crate::{
     decode::Event,
+    recent_map::RecentMap,
     units::{Ns, Pid, Tid},
 };
 
@@ -60,7 +59,7 @@ struct Counted {
 #[derive(Clone, Debug)]
 pub struct Threads {
     begin: Ns,
-    by_tid: FxHashMap<Tid, Usage>,
+    by_tid: RecentMap<Tid, Usage>,
     gone: Vec<(Tid, Usage)>,
     /// What the others did that ended: they are too many to be told one by one.
     rest: Usage,
@@ -106,7 +105,7 @@ impl Threads {
     pub(super) fn new(begin: Ns) -> Self {
         Self {
             begin,
-            by_tid: FxHashMap::default(),
+            by_tid: RecentMap::default(),
             gone: Vec::new(),
             rest: Usage::default(),
             running: Overlap::default(),
@@ -131,13 +130,13 @@ impl Threads {
             }),
             ..Usage::default()
         };
-        let by_tid = self.by_tid.iter().map(|(tid, usage)| (*tid, renew(usage))).collect();
+        let by_tid = self.by_tid.iter().map(|(tid, usage)| (tid, renew(usage))).collect();
         Self { by_tid, ..Self::new(begin) }
     }
 
     pub(super) fn off_cpu(&mut self, event: &Event, interval: &OffCpu) {
         let begin = self.begin;
-        let usage = self.by_tid.entry(event.tid).or_default();
+        let usage = self.by_tid.get_or_insert_with(event.tid, Usage::default);
         usage.pid = event.pid;
         let (left, open) = (Ns(interval.left), interval.flags & off_cpu::OPEN != 0);
         // A thread of which nothing was told ran from the beginning of the window, or it could not have left the CPU in it.
@@ -167,7 +166,7 @@ impl Threads {
     }
 
     pub(super) fn named(&mut self, event: &Event, thread: &Thread, new: bool) {
-        let usage = self.by_tid.entry(event.tid).or_default();
+        let usage = self.by_tid.get_or_insert_with(event.tid, Usage::default);
         if usage.is_other(thread) {
             // The id is used again: the thread that had it ended unseen, in a loss.
             let old = std::mem::take(usage);
@@ -177,7 +176,7 @@ impl Threads {
             self.created += u64::from(event.pid == Pid(thread.parent_pid));
             self.processes_created += u64::from(event.pid != Pid(thread.parent_pid));
         }
-        let usage = self.by_tid.entry(event.tid).or_default();
+        let usage = self.by_tid.get_or_insert_with(event.tid, Usage::default);
         usage.pid = event.pid;
         usage.start_time = thread.start_time;
         let length = thread.comm.iter().position(|byte| *byte == 0).unwrap_or(thread.comm.len());
@@ -188,7 +187,7 @@ impl Threads {
     }
 
     pub(super) fn ended(&mut self, event: &Event) {
-        if let Some(mut usage) = self.by_tid.remove(&event.tid) {
+        if let Some(mut usage) = self.by_tid.remove(event.tid) {
             self.stop(&mut usage, event.at);
             self.bury(event.tid, usage);
         }
@@ -205,7 +204,7 @@ impl Threads {
 
     /// A sample found a thread on a CPU.
     pub(super) fn sampled(&mut self, event: &Event) {
-        if let Some(usage) = self.by_tid.get_mut(&event.tid) {
+        if let Some(usage) = self.by_tid.get_mut(event.tid) {
             usage.sampled = event.at;
         }
     }
@@ -244,10 +243,7 @@ impl Threads {
 
     /// Threads with what they did; an id that was used twice appears twice. Of those that ended, the first 65,536.
     pub fn iter(&self) -> impl Iterator<Item = (Tid, &Usage)> {
-        self.gone
-            .iter()
-            .map(|(tid, usage)| (*tid, usage))
-            .chain(self.by_tid.iter().map(|(tid, usage)| (*tid, usage)))
+        self.gone.iter().map(|(tid, usage)| (*tid, usage)).chain(self.by_tid.iter())
     }
 
     /// Sums over all threads.
