@@ -1,11 +1,11 @@
-//! The servers that are measured: four reference servers and nginx.
+//! The servers that are measured: four reference servers, nginx, and Node.js.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,12 +30,28 @@ pub enum Kind {
     EventLoop,
     /// nginx with one worker, as it has one CPU, and a small file.
     Nginx,
+    /// Node.js with an answer in JSON: of these the only one in which an application is at work.
+    Node,
 }
+
+/// What Node.js runs; its arguments are the address and the port.
+const NODE_APP: &str = "\
+require('node:http').createServer((request, response) => {
+    response.setHeader('Content-Type', 'application/json');
+    response.end(JSON.stringify({ message: 'Hello, World!' }));
+}).listen(process.argv[3], process.argv[2]);
+";
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Iterative, Self::ThreadPerConnection, Self::ThreadPool, Self::EventLoop, Self::Nginx];
+    pub const ALL: [Self; 6] = [
+        Self::Iterative,
+        Self::ThreadPerConnection,
+        Self::ThreadPool,
+        Self::EventLoop,
+        Self::Nginx,
+        Self::Node,
+    ];
 
     /// How many connections keep it busy; an iterative server cannot have two.
     pub fn connections(self) -> u16 {
@@ -55,6 +71,7 @@ impl Kind {
             Self::ThreadPool => "thread-pool",
             Self::EventLoop => "event-loop",
             Self::Nginx => "nginx",
+            Self::Node => "node",
         }
     }
 }
@@ -84,7 +101,11 @@ impl Server {
     /// When it does not start, or not within ten seconds.
     pub fn start(kind: Kind, demo_servers: &Path) -> Result<Self> {
         let files = tempfile::tempdir().context("cannot create a temporary folder")?;
-        if kind == Kind::Nginx { Self::nginx(files) } else { Self::demo(kind, demo_servers, files) }
+        match kind {
+            Kind::Nginx => Self::nginx(files),
+            Kind::Node => Self::node(files),
+            _ => Self::demo(kind, demo_servers, files),
+        }
     }
 
     fn demo(kind: Kind, program: &Path, files: TempDir) -> Result<Self> {
@@ -106,24 +127,44 @@ impl Server {
     }
 
     fn nginx(files: TempDir) -> Result<Self> {
-        let nginx = process::find("nginx")
-            .or_else(|| Some("/usr/sbin/nginx".into()).filter(|file: &std::path::PathBuf| file.exists()))
-            .context("nginx is not installed: run `cargo xtask setup` as root once")?;
+        let program = installed("nginx")?;
         let address = free_address()?;
         let dir = files.path();
         fs::write(dir.join("hello"), "Hello, World!").context("cannot write the file to serve")?;
         fs::write(dir.join("nginx.conf"), nginx_conf(dir, address)).context("cannot write nginx.conf")?;
         let placement = Placement::new(Kind::Nginx.shares_cpu_with_load())?;
-        let mut command = placement.server(nginx);
+        let mut command = placement.server(program);
         command.arg("-p").arg(dir).args(["-c", "nginx.conf", "-e", "error.log"]);
-        let child = command.stdin(Stdio::null()).spawn().context("cannot start nginx")?;
-        let mut server =
-            Self { kind: Kind::Nginx, url: format!("http://{address}/hello"), placement, child, files };
+        Self::answering(Kind::Nginx, &mut command, placement, address, files)
+    }
+
+    fn node(files: TempDir) -> Result<Self> {
+        let program = installed("node")?;
+        let address = free_address()?;
+        let app = files.path().join("app.js");
+        fs::write(&app, NODE_APP).context("cannot write the application")?;
+        let placement = Placement::new(Kind::Node.shares_cpu_with_load())?;
+        let mut command = placement.server(program);
+        let log = File::create(files.path().join("error.log")).context("cannot make a log")?;
+        command.arg(app).args([address.ip().to_string(), address.port().to_string()]).stderr(log);
+        Self::answering(Kind::Node, &mut command, placement, address, files)
+    }
+
+    /// Starts a program that logs to `error.log`, and waits until it answers at the address.
+    fn answering(
+        kind: Kind,
+        command: &mut Command,
+        placement: Placement,
+        address: SocketAddr,
+        files: TempDir,
+    ) -> Result<Self> {
+        let child = command.stdin(Stdio::null()).spawn().with_context(|| format!("cannot start {kind}"))?;
+        let mut server = Self { kind, url: format!("http://{address}/hello"), placement, child, files };
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(address).is_err() {
             if server.child.try_wait()?.is_some() || Instant::now() > deadline {
                 let log = fs::read_to_string(server.files.path().join("error.log")).unwrap_or_default();
-                bail!("nginx does not answer: {}", log.lines().last().unwrap_or("its log is empty"));
+                bail!("{kind} does not answer: {}", log.lines().last().unwrap_or("its log is empty"));
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -145,6 +186,13 @@ impl Drop for Server {
 /// The address in the line with which a reference server says that it is ready.
 fn listening(line: &str) -> Option<SocketAddr> {
     line.trim().strip_prefix("listening ")?.parse().ok()
+}
+
+/// Where a program lies that `cargo xtask setup` installs.
+fn installed(name: &str) -> Result<PathBuf> {
+    process::find(name)
+        .or_else(|| Some(Path::new("/usr/sbin").join(name)).filter(|file| file.exists()))
+        .with_context(|| format!("{name} is not installed: run `cargo xtask setup` as root once"))
 }
 
 fn free_address() -> Result<SocketAddr> {
