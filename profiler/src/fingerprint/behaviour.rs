@@ -261,10 +261,6 @@ impl Behaviour {
         let last = thread.last_conn.replace(id).filter(|last| *last != id);
         thread.alternates += u64::from(last.is_some_and(|last| self.conns.contains_key(last)));
         thread.idle_turn = false;
-        if !first {
-            thread.kept += 1;
-            thread.kept_by_events += u64::from(matches!(thread.waited, Some(Wait::Epoll | Wait::Poll)));
-        }
         thread.comes();
         thread.interleaved += u64::from(thread.open > 0);
         thread.reads += 1;

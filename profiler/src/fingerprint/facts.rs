@@ -69,10 +69,6 @@ pub(super) struct ThreadFacts {
     pub came: [u64; Wait::COUNT],
     /// Times that it came to one without a wait.
     pub came_busy: u64,
-    /// Reads of a request on a connection that had had one before.
-    pub kept: u64,
-    /// Of these, those that it came to from a wait for events of several descriptors.
-    pub kept_by_events: u64,
     /// Waits by kind.
     pub waits: [u64; Wait::COUNT],
     /// Nanoseconds of them.
@@ -126,8 +122,6 @@ impl ThreadFacts {
             waited: None,
             came: [0; Wait::COUNT],
             came_busy: 0,
-            kept: 0,
-            kept_by_events: 0,
             waits: [0; Wait::COUNT],
             waits_ns: [0; Wait::COUNT],
             idle: [0; Wait::COUNT],

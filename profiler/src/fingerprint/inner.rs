@@ -541,16 +541,9 @@ impl<'a> Looked<'a> {
 }
 
 /// Whether a thread is an event loop: it waits for events while it holds connections, and comes to requests from that.
-///
-/// Threads of a pool may wait with a time-out for the first bytes of a connection that was handed to them, by a set of this one
-/// descriptor. Where connections are kept, the requests that follow tell such a thread from a loop.
 fn polls(thread: &ThreadFacts) -> bool {
-    let (by_events, of) = if 2 * thread.kept >= thread.reads {
-        (thread.kept_by_events, thread.kept)
-    } else {
-        (thread.came_by(Wait::Epoll) + thread.came_by(Wait::Poll), thread.reads)
-    };
-    thread.polls > 0 && share(by_events, of) >= BY_EVENTS
+    let by_events = thread.came_by(Wait::Epoll) + thread.came_by(Wait::Poll);
+    thread.polls > 0 && share(by_events, thread.reads) >= BY_EVENTS
 }
 
 /// Waits in which a thread blocked on a single connection.

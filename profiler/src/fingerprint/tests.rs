@@ -305,7 +305,7 @@ fn a_dispatcher_and_threads_that_read_are_a_pool() {
     server.is(ModelId::ThreadPool);
 }
 
-/// Workers that wait with a time-out for the first bytes of a new connection, by a set of this one descriptor.
+/// Workers that wait with a time-out for the first bytes of a new connection, in a set of this one descriptor.
 #[test]
 fn a_pool_whose_threads_wait_for_the_first_bytes_is_no_loop() {
     let mut server = Server::new();
@@ -319,7 +319,7 @@ fn a_pool_whose_threads_wait_for_the_first_bytes_is_no_loop() {
         server.epoll((10, 11));
         server.parked(worker, 0x1000 * u64::from(worker.1), 11);
         if fresh {
-            server.epoll(worker);
+            server.wait(worker, OffCpu { syscall: call::EPOLL_WAIT, args: [9, 0, 1], ..OffCpu::default() });
         }
         server.serve(worker, turn / 5);
     }

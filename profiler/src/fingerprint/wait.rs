@@ -14,7 +14,8 @@ pub(super) enum Wait {
     Poll,
     /// In `select`, which does not tell how many descriptors it is for.
     Select,
-    /// For events of a single descriptor: `poll` with one, which is a blocking call with a time-out.
+    /// For events of a single descriptor: `poll` with one, which is a blocking call with a time-out; or `epoll_wait` for one event, as Gunicorn's threads
+    /// wait for the first bytes of a connection in a set of their own. A loop asks for many events at once.
     One,
     /// In `accept`.
     Accept,
@@ -36,6 +37,7 @@ impl Wait {
             return None;
         }
         Some(match interval.syscall {
+            call::EPOLL_WAIT | call::EPOLL_PWAIT | call::EPOLL_PWAIT2 if interval.args[2] == 1 => Self::One,
             call::EPOLL_WAIT | call::EPOLL_PWAIT | call::EPOLL_PWAIT2 | call::IO_URING_ENTER => Self::Epoll,
             call::POLL | call::PPOLL => match interval.args[1] {
                 0 => Self::Other,
@@ -81,7 +83,9 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_of_one_descriptor_is_no_event_loop() {
+    fn a_wait_for_one_event_is_no_event_loop() {
+        assert_eq!(Wait::of(&blocked(call::EPOLL_WAIT, [9, 0x1000, 1])), Some(Wait::One));
+        assert_eq!(Wait::of(&blocked(call::EPOLL_WAIT, [9, 0x1000, 64])), Some(Wait::Epoll));
         assert_eq!(Wait::of(&blocked(call::POLL, [1, 1, 0])), Some(Wait::One));
         assert_eq!(Wait::of(&blocked(call::POLL, [1, 2, 0])), Some(Wait::Poll));
         assert_eq!(Wait::of(&blocked(call::SELECT, [0, 0, 0])), Some(Wait::Other));
