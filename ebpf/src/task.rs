@@ -123,11 +123,17 @@ impl Task {
     /// Makes the task a thread of the target.
     #[inline(always)]
     pub fn adopt(self) -> Option<&'static mut ThreadState> {
-        let state = self.storage(CREATE);
+        let state = self.try_adopt();
         if state.is_none() {
             count(counter::NO_STATE, 1);
         }
         state
+    }
+
+    /// The same, where there will be another chance.
+    #[inline(always)]
+    pub fn try_adopt(self) -> Option<&'static mut ThreadState> {
+        self.storage(CREATE)
     }
 
     /// Makes the task nobody's.

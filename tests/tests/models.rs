@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use demo_servers::Model;
-use whywait_tests::{DemoServer, Load, Report, Whywait, accept_test, kernel_test, patience, skip};
+use whywait_tests::{
+    DemoServer, Load, Report, Whywait, accept_test, kernel_test, patience, skip, socket_tracepoints,
+};
 
 const CONNECTIONS: u16 = 8;
 /// Requests a second.
@@ -40,6 +42,10 @@ fn path(model: Model) -> &'static str {
 fn start(model: Model, args: &[&str]) -> Option<DemoServer> {
     if let Err(missing) = model.check() {
         skip(&format!("reference server {model}"), &format!("{missing:#}"));
+        return None;
+    }
+    if model == Model::IoUring && !socket_tracepoints() {
+        println!("{model}: not to be seen on a kernel without socket tracepoints");
         return None;
     }
     Some(DemoServer::start(model.id(), args))
@@ -104,7 +110,9 @@ fn with_connections_that_were_open_before() {
     let Some(_serial) = kernel_test() else { return };
     check_all(|model| {
         let server = start(model, SPARE)?;
-        let load = load(&server, model, SPARE, 3);
+        // Longer than it takes to attach.
+        let seconds = u32::try_from(patience(Duration::from_secs(3)).as_secs()).expect("seconds");
+        let load = load(&server, model, SPARE, seconds);
         std::thread::scope(|scope| {
             let load = scope.spawn(move || load.run());
             std::thread::sleep(BEFORE);

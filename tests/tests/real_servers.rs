@@ -5,9 +5,11 @@
 //! nothing else. It offers 2,000 requests at a fixed rate; a server that cannot hold it answers fewer, and exactly those must
 //! be found. The other clients count what they asked for, not how they got there; each test says what they add.
 
+use std::time::Duration;
+
 use whywait_tests::{
-    Executor, Load, Mpm, NodeApp, Pgbench, RealServer, RedisBenchmark, Whywait, apache, gunicorn, java,
-    kernel_test, measure, nginx, node, postgres, redis, requests,
+    Client, Executor, Load, Mpm, NodeApp, Pgbench, RealServer, RedisBenchmark, Whywait, apache, gunicorn,
+    java, kernel_test, measure, nginx, node, postgres, redis, requests,
 };
 
 /// Seconds in which the requests are offered.
@@ -16,6 +18,8 @@ const FAST: u32 = 1;
 const SLOW: u32 = 2;
 const REQUESTS: u32 = 2000;
 const CONNECTIONS: u16 = 16;
+/// How long after the connection some clients send.
+const LATE: Duration = Duration::from_millis(5);
 
 fn http(server: Option<RealServer>, model: &str, seconds: u32, shape: impl FnOnce(Load) -> Load) {
     let Some(server) = server else { return };
@@ -43,6 +47,30 @@ fn gunicorn_gthread() {
         SLOW,
         |load| load,
     );
+}
+
+/// The same threads wait, each for itself, for the first bytes of clients that do not send at once, as none does over a network.
+#[test]
+fn gunicorn_gthread_and_clients_that_send_late() {
+    let Some(_serial) = kernel_test() else { return };
+    let Some(server) = gunicorn(&["--worker-class", "gthread", "--threads", "4", "app:wsgi"]) else { return };
+    let whywait = Whywait::on(server.pid());
+    let address = server.url().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let each = requests(160) / 4;
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..each {
+                    let mut client = Client::connect(&address);
+                    std::thread::sleep(LATE);
+                    client.ask("/");
+                }
+            });
+        }
+    });
+    let report = whywait.stop();
+    report.assert_exactly(4 * each);
+    report.assert_model("prefork_threads");
 }
 
 /// A coroutine for each connection, all on one thread; head and body are two writes.

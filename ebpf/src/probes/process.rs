@@ -1,7 +1,7 @@
 //! Threads and processes: births, ends, names, other programs.
 //!
-//! - Hooks: `sched:sched_wakeup_new` (a new thread, io_uring workers included, in its creator's context, before it runs),
-//!   `sched:sched_process_exit`, `sched:sched_process_exec`, `task:task_rename`, as BTF tracepoints.
+//! - Hooks: `task:task_newtask` and `sched:sched_wakeup_new` (a new thread, io_uring workers included, in its creator's context, before it
+//!   runs), `sched:sched_process_exit`, `sched:sched_process_exec`, `task:task_rename`, as BTF tracepoints.
 //! - Cost: one load for somebody else's thread.
 //! - Minimum kernel: 5.11 (task storage in tracing programs).
 
@@ -16,16 +16,29 @@ use crate::{
 };
 use aya_ebpf::helpers::bpf_probe_read_kernel_buf;
 
+/// The creator of a new thread, if that becomes one of the target's.
+#[inline(always)]
+fn creator_of(child: Task) -> Option<Task> {
+    let parent = Task::current();
+    let is_ours = parent.state().is_some() && (CHILDREN.load() != 0 || child.pid() == parent.pid());
+    is_ours.then_some(parent)
+}
+
+/// Asks for the new thread's memory while interrupts are on. Where the kernel has none at hand, it gets some as soon as this program is over, and has it
+/// by the time of `sched_wakeup_new`, which runs under a lock of the scheduler.
+#[btf_tracepoint(function = "task_newtask")]
+fn task_newtask(ctx: BtfTracePointContext) -> i32 {
+    let child = Task(ctx.arg::<*const u8>(0));
+    if creator_of(child).is_some() {
+        let _asked_again_when_it_wakes = child.try_adopt();
+    }
+    0
+}
+
 #[btf_tracepoint(function = "sched_wakeup_new")]
 fn sched_wakeup_new(ctx: BtfTracePointContext) -> i32 {
-    let parent = Task::current();
-    if parent.state().is_none() {
-        return 0;
-    }
     let child = Task(ctx.arg::<*const u8>(0));
-    if CHILDREN.load() == 0 && child.pid() != parent.pid() {
-        return 0;
-    }
+    let Some(parent) = creator_of(child) else { return 0 };
     let Some(thread) = child.adopt() else { return 0 };
     let now = unsafe { bpf_ktime_get_ns() };
     thread.left = now;

@@ -120,6 +120,12 @@ pub const PLAN: &[Probe] = &[
     required("sched_process_exec", "5.11", "other programs that a process executes"),
     required("sched_process_exit", "5.11", "the end of threads"),
     required("sched_wakeup_new", "5.11", "new threads and processes"),
+    optional(
+        "task_newtask",
+        When::Always,
+        "5.11",
+        "new threads for which the kernel has no memory at hand at once",
+    ),
     Probe {
         name: "sample_cpu",
         hook: Hook::Sampler,

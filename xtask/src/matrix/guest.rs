@@ -17,8 +17,9 @@ use anyhow::{Context, Result, bail};
 use super::kernels::Kernel;
 use crate::process;
 
-/// What the first process needs to reach the host's files, in an order in which 6.1 resolves their symbols.
-const MODULES: [&str; 11] = [
+/// What the first process needs to reach the host's files, in an order in which 6.1 resolves their symbols; and what the kernel would load by itself when
+/// the tests ask for accept queues, if the guest had a folder of modules.
+const MODULES: [&str; 13] = [
     "virtio_ring",
     "virtio",
     "virtio_pci_legacy_dev",
@@ -30,6 +31,8 @@ const MODULES: [&str; 11] = [
     "9pnet_virtio",
     "9p",
     "overlay",
+    "inet_diag",
+    "tcp_diag",
 ];
 /// The busybox programs that the first process uses.
 const APPLETS: [&str; 10] =
