@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use demo_servers::Model;
 use whywait_tests::{
-    DemoServer, Load, Report, Whywait, accept_test, kernel_test, patience, skip, socket_tracepoints,
+    DemoServer, Load, Report, Whywait, accept_test, kernel_test, patience, skip, slow, socket_tracepoints,
 };
 
 const CONNECTIONS: u16 = 8;
@@ -111,7 +111,7 @@ fn with_connections_that_were_open_before() {
     check_all(|model| {
         let server = start(model, SPARE)?;
         // Longer than it takes to attach.
-        let seconds = u32::try_from(patience(Duration::from_secs(3)).as_secs()).expect("seconds");
+        let seconds = if slow() { 20 } else { 3 };
         let load = load(&server, model, SPARE, seconds);
         std::thread::scope(|scope| {
             let load = scope.spawn(move || load.run());
