@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::test::Binaries;
-use crate::{gains, process, tree};
+use crate::{process, tree};
 
 const SCRIPT: &str = "detect.py";
 const SCENARIO: &str = "scenario.json";
@@ -19,7 +19,7 @@ const PACKAGES: &str = "requirements.txt";
 /// The variable by which the script is told which Python has them.
 const PYTHON: &str = "DETECT_PYTHON";
 
-/// Runs the scenarios with their causes, then without, and says how true it came what whywait said would help.
+/// Runs the scenarios with their causes, then without.
 ///
 /// # Errors
 /// When there are none, or one failed; all are run before.
@@ -27,11 +27,8 @@ pub fn run(scenarios: &Path, binaries: &Binaries) -> Result<()> {
     let script = script(scenarios)?;
     let folders = folders(scenarios)?;
     let python = python(&script)?;
-    let results = tempfile::tempdir().context("cannot create a temporary folder")?;
-    let [with, without] = ["with.json", "without.json"].map(|name| results.path().join(name));
     let mut failed = Vec::new();
-    for (how, control, out) in [("with their causes", false, &with), ("without their causes", true, &without)]
-    {
+    for (how, control) in [("with their causes", false), ("without their causes", true)] {
         println!("truth: scenarios {how}");
         let mut run = Command::new("python3");
         // The scenarios are somebody else's: nothing is written beside them.
@@ -40,12 +37,10 @@ pub fn run(scenarios: &Path, binaries: &Binaries) -> Result<()> {
             run.env(PYTHON, python);
         }
         run.arg(&script).arg("--whywait").arg(binaries.whywait()).args(control.then_some("--control"));
-        run.arg("--out").arg(out);
         if process::run(run.args(&folders)).is_err() {
             failed.push(how);
         }
     }
-    println!("\n{}", gains::table(&with, &without)?);
     if !failed.is_empty() {
         bail!("truth: scenarios failed {}; the tables above say which and why", failed.join(" and "));
     }

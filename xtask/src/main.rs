@@ -5,7 +5,6 @@ mod dashboard;
 mod detect;
 mod ebpf;
 mod fuzz;
-mod gains;
 mod load_ceiling;
 mod matrix;
 mod overhead;

@@ -1,4 +1,4 @@
-//! Go programs, each compiled once for all checkouts by each compiler.
+//! Go programs, each compiled once for all checkouts.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -21,13 +21,12 @@ pub fn compiled(source: &str) -> Option<Command> {
 }
 
 fn kept(compiler: &Path, source: &str) -> Result<Command, String> {
-    let said =
-        |what: &str, path: &Path, error: std::io::Error| format!("cannot {what} {}: {error}", path.display());
-    let version = Command::new(compiler).arg("version").output();
     let mut hasher = DefaultHasher::new();
-    (source, version.map_err(|error| said("run", compiler, error))?.stdout).hash(&mut hasher);
+    source.hash(&mut hasher);
     let cache = cache_dir()?.join("go");
     let dir = cache.join(format!("{:016x}", hasher.finish()));
+    let said =
+        |what: &str, path: &Path, error: std::io::Error| format!("cannot {what} {}: {error}", path.display());
     fs::create_dir_all(&dir).map_err(|error| said("make", &dir, error))?;
     let lock_path = cache.join("lock");
     let lock = File::create(&lock_path).map_err(|error| said("make", &lock_path, error))?;
