@@ -123,11 +123,9 @@ fn job(facts: &Facts, traced: &Traced, cause: Id) -> Job {
     if off_loop {
         return Job { free: stays(State::OnCpu) + sum(&blocks) + sum(&waits) + starved, ..Job::default() };
     }
-    Job {
-        cpu: stays(State::OnCpu),
-        held: sum(&blocks) + starved + if on_loop { 0 } else { sum(&waits) },
-        free: if on_loop { sum(&waits) } else { 0 },
-    }
+    // While a loop waits for a CPU all requests that it has in hand do, at the same time.
+    let (held, free) = if on_loop { (0, sum(&waits) + starved) } else { (sum(&waits) + starved, 0) };
+    Job { cpu: stays(State::OnCpu), held: sum(&blocks) + held, free }
 }
 
 /// Share of the requests' waits for a CPU that they have in a worker's hands. While a request is in a queue, its reader's waits for a CPU count as
@@ -230,6 +228,17 @@ mod tests {
         facts.workers = Some(Workers { count: 2, utilisation: 1.0, ..Workers::default() });
         let said = without(&facts, Id::WorkersExhausted).unwrap();
         assert!((said.p99_us - 40_000.0).abs() < 100.0, "{said:?}");
+    }
+
+    /// Eight requests that a loop has in hand while others have its CPU wait for the same, not for one another.
+    #[test]
+    fn waits_of_a_loop_for_a_cpu_are_everybodys_at_once() {
+        let mut facts = facts(8, &[(State::RunQueue, 10_000), (State::Sleep, 5_000)]);
+        facts.all = crate::explain::testing::times(&[(State::RunQueue, 10_000.0), (State::Sleep, 5_000.0)]);
+        (facts.loops, facts.requests, facts.seconds) = (1, 400, 1.0);
+        facts.cpu_waits.others = 1.0;
+        let said = without(&facts, Id::EventLoopBlocked).unwrap();
+        assert!((said.p99_us - 15_000.0).abs() < 100.0, "{said:?}");
     }
 
     #[test]
